@@ -1,0 +1,55 @@
+PYTHON ?= python3
+VENV := .venv
+PYTEST_ARGS ?=
+.DEFAULT_GOAL := help
+
+# An existing environment is kept unless PYTHON is given and is of another version.
+BASE := $(if $(and $(filter file,$(origin PYTHON)),$(wildcard $(VENV)/bin/python)),$(VENV)/bin/python,$(PYTHON))
+PRINT_VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+VERSION := $(shell $(BASE) -c '$(PRINT_VERSION)' 2>/dev/null)
+STAMP := $(VENV)/.setup-$(VERSION)
+BIN := $(VENV)/bin
+# Wheels only: nothing here may need a compiler.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --constraint constraints.txt
+
+.PHONY: help setup demo test matrix clean
+
+help:
+	@echo "make setup   create $(VENV) with everything: Lava, Brian2, tests"
+	@echo "make demo    climb the ladder on the digits data and write verify-report"
+	@echo "make test    ruff, mypy, pytest (PYTEST_ARGS='-k theory' selects)"
+	@echo "make matrix  install and run on each of Python 3.10, 3.11 and 3.12 found here"
+	@echo "make clean   remove $(VENV), caches and reports"
+	@echo "PYTHON=python3.11 make setup   chooses the interpreter (3.10, 3.11 or 3.12)"
+
+setup: $(STAMP)
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@case '$(VERSION)' in 3.10|3.11|3.12) ;; *) \
+	    echo "softhebb-spiking needs Python 3.10, 3.11 or 3.12; $(BASE) is" \
+	        "$(or $(VERSION),not a Python that runs): try PYTHON=python3.11 make $(or $(MAKECMDGOALS),setup)" >&2; \
+	    exit 1 ;; esac
+	@test "$$($(BIN)/python -c '$(PRINT_VERSION)' 2>/dev/null)" = '$(VERSION)' \
+	    || { echo "creating $(VENV) with Python $(VERSION)"; $(BASE) -m venv --clear $(VENV); }
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(INSTALL) setuptools
+	@$(INSTALL) --no-build-isolation --editable '.[all]'
+# lava-nc declares 3.10 only; softhebb_spiking mends what keeps it from importing on 3.11 and 3.12.
+	@test '$(VERSION)' = 3.10 || $(INSTALL) --no-deps --ignore-requires-python lava-nc
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/softhebb-spiking verify --dataset digits --output verify-report
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+matrix:
+	@$(PYTHON) benchmarks/matrix.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info verify-report .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

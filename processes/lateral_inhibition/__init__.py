@@ -1,0 +1,1 @@
+"""The pool that all populations share."""

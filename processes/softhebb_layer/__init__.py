@@ -1,0 +1,1 @@
+"""Synapses, neurons and their pool as one Process."""

@@ -1,0 +1,1 @@
+"""What the management phase does to synapses."""

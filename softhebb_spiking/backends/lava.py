@@ -1,0 +1,184 @@
+"""The spiking network as Lava Processes, run on the CPU.
+
+The equations live in `softhebb_spiking.processes`; this module runs them in a process session of
+its own and collects what the models recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softhebb_spiking._lava_compat import require_lava
+from softhebb_spiking.backends import _lava_worker
+from softhebb_spiking.params import Run, RunResult
+from softhebb_spiking.validation import check_real
+
+# Lava says this of every LearningDense that adds graded spikes to x1. It is what we want, and the
+# layer's rule has no product conditioned on x0.
+_EXPECTED_WARNINGS = (
+    "The floating-pt PyProcessModel has been selected for the LearningDense Process",
+    "Incoming graded spike payloads (divided by 2) will be added to the pre-trace x1",
+    "All incoming spikes will be considered by learning rule Products conditioned on x0.",
+)
+
+
+def simulate(run: Run, *, timeout_s: float | None = None) -> RunResult:
+    """Run the network in Lava, in floating point.
+
+    Parameters
+    ----------
+    run : Run
+        The network, its state at the start, and what it is shown.
+    timeout_s : float, optional
+        Seconds after which a run is given up; by default many times what it should take.
+
+    Returns
+    -------
+    RunResult
+        Spikes, state at the end, and probes.
+
+    Raises
+    ------
+    ImportError
+        If Lava is not installed.
+    TimeoutError
+        If the run did not end in time.
+    RuntimeError
+        If a model failed; the message shows its traceback.
+    """
+    require_lava()
+    timeout_s = default_timeout_s(run) if timeout_s is None else timeout_s
+    check_real("timeout_s", timeout_s, 0.0, low_open=True)
+    net = run.network
+    description = (
+        f"The Lava network of {net.n_features} inputs and {net.n_units} units, "
+        f"{len(run.samples)} samples of {net.presentation_steps} steps,"
+    )
+    result: RunResult = _lava_worker.call_in_session(
+        f"{__name__}:run_network", run, timeout_s, description
+    )
+    return result
+
+
+def default_timeout_s(run: Run) -> float:
+    """Return seconds in which even a busy machine should have run the network.
+
+    Lava takes 1 to 3 ms for a step of a small network. A learning step also handles one array of
+    n_features² and several of n_units × n_features numbers, about 1 ns each.
+    """
+    net = run.network
+    sizes = net.n_features * (net.n_features + 10 * net.n_units)
+    step_s = 0.03 + (2e-8 * sizes if run.learn or "psp" in run.probes else 0.0)
+    return 120.0 + step_s * len(run.samples) * (net.presentation_steps + 1)
+
+
+def run_network(run: Run, directory: str) -> RunResult:
+    """Build, run and stop the network here; for the worker process.
+
+    Parameters
+    ----------
+    run : Run
+        What to run.
+    directory : str
+        Where the models record.
+
+    Returns
+    -------
+    RunResult
+        What the models recorded.
+    """
+    from softhebb_spiking.networks import SoftHebbNetwork
+
+    logging.getLogger().addFilter(_is_unexpected)
+    network = SoftHebbNetwork(run, record_to=directory)
+    present(network.present, network.encoder, directory)
+    network.stop()
+    return _collect(run, Path(directory))
+
+
+def present(run_network: Callable[[], None], process: Any, directory: str) -> None:
+    """Run a Lava network in the worker process; a model that fails ends it with its traceback.
+
+    Parameters
+    ----------
+    run_network : callable
+        Runs the network.
+    process : AbstractProcess
+        Any Process of the network.
+    directory : str
+        The temporary directory of the session.
+    """
+    with _lava_worker.watch(directory, lambda: model_failure(process)):
+        try:
+            run_network()
+        except RuntimeError:
+            failure = model_failure(process)
+            if failure is not None:
+                _lava_worker.report_failure(directory, failure)
+            raise
+
+
+def model_failure(process: Any) -> str | None:
+    """Return the traceback of a ProcessModel that failed, or None.
+
+    Lava itself logs it below the level that is shown, and waits for ever if another model waits
+    for a message of the one that failed.
+
+    Parameters
+    ----------
+    process : AbstractProcess
+        Any Process of the network.
+
+    Returns
+    -------
+    str or None
+        The traceback, or by which signal the model's process was ended.
+    """
+    infrastructure = getattr(process.runtime, "_messaging_infrastructure", None)
+    for actor in getattr(infrastructure, "actors", ()):
+        failure = actor.exception
+        if failure is not None:
+            return str(failure[1])
+        with contextlib.suppress(ValueError):  # closed, so it ended in order
+            if actor.exitcode:
+                return f"A process of the network ended with exit code {actor.exitcode}."
+    return None
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_EXPECTED_WARNINGS)
+
+
+def _collect(run: Run, directory: Path) -> RunResult:
+    """Return what the models wrote into `directory`."""
+    net = run.network
+    shape = (len(run.samples), net.n_steps)
+    probe_shapes = {
+        "drive": (*shape, net.n_units),
+        "inhibition": shape,
+        "psp": (*shape, net.n_features),
+    }
+    weights = _recorded(directory, "weights", (net.n_units, net.n_features))
+    spikes = {}
+    if run.keep_spikes:
+        for name in ("input_spikes", "output_spikes"):
+            spikes[name] = _recorded(directory, name, (-1, 3), np.int64)
+    return RunResult(
+        spike_counts=_recorded(directory, "spike_counts", (-1, net.n_units), np.int64),
+        weights=run.weights.copy() if weights is None else weights,
+        log_prior=_recorded(directory, "log_prior", (-1, net.n_units))[-1].copy(),
+        probes={name: _recorded(directory, name, probe_shapes[name]) for name in run.probes},
+        **spikes,
+    )
+
+
+def _recorded(directory: Path, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
+    """Return a record as an array of the given shape, None if there is none."""
+    path = directory / f"{name}.bin"
+    return np.fromfile(path, dtype).reshape(shape) if path.exists() else None

@@ -1,0 +1,175 @@
+"""Data sets: digits from scikit-learn, MNIST and Fashion-MNIST from IDX files or OpenML."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.datasets import fetch_openml, load_digits
+from sklearn.model_selection import train_test_split
+
+from softhebb_spiking.validation import FloatArray, check_choice
+
+DATASETS = ("digits", "mnist", "fashion-mnist")
+ROOT_VARIABLE = "SOFTHEBB_DATA"
+_OPENML_NAMES = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
+_N_IDX_TRAIN = 60_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Samples and labels, split for training and testing.
+
+    Attributes
+    ----------
+    name : str
+        Name of the data set.
+    X_train, X_test : ndarray of shape (n_samples, n_features)
+        Pixels in [0, 1].
+    y_train, y_test : ndarray of shape (n_samples,)
+        Labels.
+    image_shape : tuple of int
+        (height, width).
+    """
+
+    name: str
+    X_train: FloatArray
+    y_train: NDArray[np.int64]
+    X_test: FloatArray
+    y_test: NDArray[np.int64]
+    image_shape: tuple[int, int]
+
+
+def load_dataset(name: str, *, root: str | Path | None = None) -> Dataset:
+    """Load a data set.
+
+    Parameters
+    ----------
+    name : {"digits", "mnist", "fashion-mnist"}
+        "digits" needs no files.
+    root : str or Path, optional
+        Folder with the four IDX files (plain or .gz), directly or in a subfolder of the data
+        set's name. Without it, the folder in the environment variable SOFTHEBB_DATA; without
+        that, OpenML.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, or a file is not an IDX file.
+    FileNotFoundError
+        If files are missing under `root`, or OpenML cannot be reached.
+    """
+    check_choice("name", name, DATASETS)
+    if name == "digits":
+        return _load_digits()
+    folder = root if root is not None else os.environ.get(ROOT_VARIABLE)
+    if folder is not None:
+        return _load_idx(name, Path(folder))
+    return _load_openml(name)
+
+
+def _load_digits() -> Dataset:
+    bunch = load_digits()
+    X_train, X_test, y_train, y_test = train_test_split(
+        bunch.data / 16.0, bunch.target, test_size=360, random_state=0, stratify=bunch.target
+    )
+    return Dataset(
+        name="digits",
+        X_train=X_train,
+        y_train=y_train,
+        X_test=X_test,
+        y_test=y_test,
+        image_shape=(8, 8),
+    )
+
+
+def _load_idx(name: str, root: Path) -> Dataset:
+    arrays = [
+        _read_idx(_find_idx_file(name, root, part, kind))
+        for part in ("train", "t10k")
+        for kind in ("images-idx3", "labels-idx1")
+    ]
+    return _image_dataset(name, *arrays)
+
+
+def _find_idx_file(name: str, root: Path, part: str, kind: str) -> Path:
+    stems = (f"{part}-{kind}-ubyte", f"{part}-{kind.replace('-idx', '.idx')}-ubyte")
+    looked_at = [
+        folder / (stem + suffix)
+        for folder in (root, root / name)
+        for stem in stems
+        for suffix in ("", ".gz")
+    ]
+    for path in looked_at:
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"data set {name!r}: found no file {stems[0]}[.gz] in {root} or {root / name}. Put the "
+        f"four IDX files there, or point root or the environment variable {ROOT_VARIABLE} to "
+        "the folder that holds them, or leave both unset to download the data from OpenML."
+    )
+
+
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            content = file.read()
+        zeros, kind, n_dims = struct.unpack_from(">HBB", content)
+        shape = struct.unpack_from(f">{n_dims}I", content, 4)
+        data = np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims)
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read as an IDX file: {error}") from error
+    if (zeros, kind) != (0, 8) or data.size != np.prod(shape):
+        raise ValueError(
+            f"{path} is not an IDX file of unsigned bytes: its header says type {kind} and shape "
+            f"{shape}, it holds {data.size} bytes of data. Fetch it again."
+        )
+    return data.reshape(shape)
+
+
+def _load_openml(name: str) -> Dataset:
+    try:
+        bunch = fetch_openml(
+            _OPENML_NAMES[name], version=1, as_frame=False, parser="liac-arff", n_retries=1
+        )
+    except Exception as error:  # whatever the network stack raises, the user needs the way out
+        raise FileNotFoundError(
+            f"data set {name!r}: no files given (root and the environment variable "
+            f"{ROOT_VARIABLE} are unset) and OpenML could not be read ({error}). Put the four "
+            f"IDX files in a folder and set {ROOT_VARIABLE} to it."
+        ) from error
+    images = bunch.data.reshape(-1, 28, 28)
+    labels = bunch.target.astype(np.int64)
+    first, rest = slice(None, _N_IDX_TRAIN), slice(_N_IDX_TRAIN, None)
+    return _image_dataset(name, images[first], labels[first], images[rest], labels[rest])
+
+
+def _image_dataset(
+    name: str,
+    train_images: NDArray[np.uint8],
+    train_labels: NDArray[np.uint8],
+    test_images: NDArray[np.uint8],
+    test_labels: NDArray[np.uint8],
+) -> Dataset:
+    def pixels(images: NDArray[np.uint8]) -> FloatArray:
+        return images.reshape(len(images), -1) / 255.0
+
+    return Dataset(
+        name=name,
+        X_train=pixels(train_images),
+        y_train=train_labels.astype(np.int64),
+        X_test=pixels(test_images),
+        y_test=test_labels.astype(np.int64),
+        image_shape=train_images.shape[1:],
+    )

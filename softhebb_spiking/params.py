@@ -1,0 +1,237 @@
+"""The one description of a network that every rung of the ladder runs.
+
+Three passive, validated containers and nothing else: `NetworkParams` says what the network is,
+`Run` what is shown to it, `RunResult` what a backend hands back. They hold no equations, so that
+two backends which share them share no physics. `docs/model.md` says what each number does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from softhebb_spiking.validation import (
+    FloatArray,
+    IntArray,
+    check_choice,
+    check_integer,
+    check_real,
+)
+
+INHIBITIONS = ("feedback", "graded", "exact")
+PROBES = ("drive", "inhibition", "psp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkParams:
+    """A soft winner-take-all layer of spiking populations.
+
+    Parameters
+    ----------
+    n_features : int
+        Inputs, one spiking source each.
+    n_units : int
+        Units of the soft winner-take-all, one population each (K).
+    temperature : float
+        Softmax temperature (τ), without unit; 1/τ is the concentration of the mixture.
+    inhibition : {"feedback", "graded", "exact"}
+        How lateral inhibition finds the normaliser: from output spike counts, from graded
+        messages, or by an oracle that sees all drives.
+    inhibition_gain : float
+        Gain of the feedback (κ), nats per nat.
+    population_size : int
+        Spiking neurons in each population (M).
+    total_rate : float
+        Mean output spikes of the whole layer that inhibition aims at (r), spikes per step.
+    n_steps : int
+        Steps of a presentation that are read and learned from.
+    settle_steps : int
+        Steps before them, in which the PSPs and the inhibition settle.
+    dt_ms : float
+        Duration of a step, milliseconds.
+    max_probability : float
+        Spike probability per step of a sample's strongest input.
+    psp_tau_ms : float
+        Time constant of the postsynaptic potential, milliseconds.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter has the wrong type or lies outside its range.
+    """
+
+    n_features: int
+    n_units: int
+    temperature: float = 0.02
+    inhibition: str = "feedback"
+    inhibition_gain: float = 0.7
+    population_size: int = 32
+    total_rate: float = 8.0
+    n_steps: int = 50
+    settle_steps: int = 20
+    dt_ms: float = 1.0
+    max_probability: float = 0.3
+    psp_tau_ms: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_integer("n_features", self.n_features, 1)
+        check_integer("n_units", self.n_units, 1)
+        check_real("temperature", self.temperature, 0.0, low_open=True)
+        check_choice("inhibition", self.inhibition, INHIBITIONS)
+        check_real("inhibition_gain", self.inhibition_gain, 0.0, 2.0, low_open=True)
+        check_integer("population_size", self.population_size, 1, 1024)
+        check_real("total_rate", self.total_rate, 0.0, low_open=True)
+        if self.total_rate >= self.population_size:
+            raise ValueError(
+                f"total_rate must be smaller than population_size, got total_rate="
+                f"{self.total_rate:g} and population_size={self.population_size}: a unit that "
+                "wins alone must emit all spikes of a step. Raise population_size or lower "
+                "total_rate."
+            )
+        check_integer("n_steps", self.n_steps, 1)
+        check_integer("settle_steps", self.settle_steps, 0)
+        check_real("dt_ms", self.dt_ms, 0.0, low_open=True)
+        check_real("max_probability", self.max_probability, 0.0, 1.0, low_open=True)
+        check_real("psp_tau_ms", self.psp_tau_ms, 0.0, low_open=True)
+
+    @property
+    def presentation_steps(self) -> int:
+        """Steps for which one sample is shown: settling, then reading."""
+        return self.settle_steps + self.n_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is shown to a network, in which state it starts, and what is wanted back.
+
+    Parameters
+    ----------
+    network : NetworkParams
+        The network.
+    samples : ndarray of shape (n_samples, n_features)
+        Non-negative, of unit L2 norm, shown in this order.
+    weights : ndarray of shape (n_units, n_features)
+        Initial weights.
+    log_prior : ndarray of shape (n_units,)
+        Initial log prior, nats.
+    learning_rates, prior_learning_rates : ndarray of shape (n_samples,)
+        η and η_b of each sample; zero freezes.
+    seed : int
+        Key of the random numbers.
+    first_sample : int
+        Number of the first sample in the random number streams.
+    input_spikes, output_spikes : ndarray of shape (n_spikes, 3), optional
+        Rows (sample, step, index) to be used instead of drawn spikes; several output spikes of a
+        population in a step are several rows.
+    keep_spikes : bool
+        Whether the spikes are wanted back.
+    probes : tuple of str
+        Of "drive", "inhibition", "psp".
+
+    Raises
+    ------
+    ValueError
+        If shapes, spikes or probes do not fit the network.
+    """
+
+    network: NetworkParams
+    samples: FloatArray
+    weights: FloatArray
+    log_prior: FloatArray
+    learning_rates: FloatArray
+    prior_learning_rates: FloatArray
+    seed: int = 0
+    first_sample: int = 0
+    input_spikes: IntArray | None = None
+    output_spikes: IntArray | None = None
+    keep_spikes: bool = True
+    probes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        net, n_samples = self.network, len(self.samples)
+        expected = {
+            "samples": (n_samples, net.n_features),
+            "weights": (net.n_units, net.n_features),
+            "log_prior": (net.n_units,),
+            "learning_rates": (n_samples,),
+            "prior_learning_rates": (n_samples,),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(
+                    f"{name} must have shape {shape}, got {getattr(self, name).shape}."
+                )
+        for name in self.probes:
+            check_choice("probes", name, PROBES)
+        steps = net.presentation_steps
+        for name, size in (("input_spikes", net.n_features), ("output_spikes", net.n_units)):
+            spikes = getattr(self, name)
+            if spikes is not None:
+                object.__setattr__(self, name, _checked_spikes(name, spikes, n_samples, steps, size))
+
+    @property
+    def learn(self) -> bool:
+        """Whether any weight or log prior can change in this run."""
+        return bool(self.learning_rates.any() or self.prior_learning_rates.any())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What a backend hands back.
+
+    Parameters
+    ----------
+    spike_counts : ndarray of shape (n_samples, n_units)
+        Output spikes of each population while the sample was read.
+    weights : ndarray of shape (n_units, n_features)
+        Weights at the end.
+    log_prior : ndarray of shape (n_units,)
+        Log prior at the end.
+    input_spikes, output_spikes : ndarray of shape (n_spikes, 3)
+        Rows (sample, step, index), sorted; empty unless they were to be kept.
+    probes : dict of str to ndarray
+        "drive" (n_samples, n_steps, n_units), "inhibition" (n_samples, n_steps), "psp"
+        (n_samples, n_steps, n_features), over the steps that are read.
+    """
+
+    spike_counts: IntArray
+    weights: FloatArray
+    log_prior: FloatArray
+    input_spikes: IntArray = field(default_factory=lambda: np.empty((0, 3), np.int64))
+    output_spikes: IntArray = field(default_factory=lambda: np.empty((0, 3), np.int64))
+    probes: dict[str, FloatArray] = field(default_factory=dict)
+
+
+def network_field_names() -> tuple[str, ...]:
+    """Return the names of the parameters of `NetworkParams`, in order."""
+    return tuple(item.name for item in fields(NetworkParams))
+
+
+def _checked_spikes(
+    name: str, spikes: object, n_samples: int, n_steps: int, n_indices: int
+) -> IntArray:
+    """Return spike rows sorted by sample, step and index, or say which row does not fit."""
+    rows = np.asarray(spikes)
+    if rows.ndim != 2 or rows.shape[1] != 3 or rows.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must be an integer array of shape (n_spikes, 3) with rows "
+            f"(sample, step, index), got shape {rows.shape} and dtype {rows.dtype}."
+        )
+    limits = np.array([n_samples, n_steps, n_indices])
+    wrong = np.flatnonzero(((rows < 0) | (rows >= limits)).any(axis=1))
+    if wrong.size:
+        raise ValueError(
+            f"{name}[{wrong[0]}] = {rows[wrong[0]].tolist()} lies outside (sample, step, index) "
+            f"< {limits.tolist()}; steps count from the onset of a sample, settling included."
+        )
+    order = np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))
+    ordered = np.ascontiguousarray(rows[order], dtype=np.int64)
+    if name == "input_spikes":
+        twice = np.flatnonzero((ordered[1:] == ordered[:-1]).all(axis=1))
+        if twice.size:
+            raise ValueError(
+                f"input_spikes has the row {ordered[twice[0]].tolist()} twice: an input fires at "
+                "most once a step. Remove the duplicate."
+            )
+    return ordered

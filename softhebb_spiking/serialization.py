@@ -1,0 +1,114 @@
+"""Models on disk: safetensors with the parameters in the header, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+if TYPE_CHECKING:
+    from softhebb_spiking.mixture import SoftHebbMixture
+
+_FORMAT = "softhebb-spiking model 1"
+
+
+def save_model(model: SoftHebbMixture, path: str | Path) -> None:
+    """Write a fitted estimator; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    model : SoftHebb or SpikingSoftHebb
+        A fitted estimator.
+    path : str or Path
+        File to write.
+
+    Raises
+    ------
+    TypeError
+        If a parameter, such as a Generator as `random_state`, cannot be written.
+    OSError
+        If the folder cannot be written to.
+    """
+    params = model.get_params()
+    if not isinstance(params["random_state"], int | np.integer | None):
+        raise TypeError(
+            "random_state must be an integer or None to be saved, got "
+            f"{type(params['random_state']).__name__}; use set_params(random_state=...) first."
+        )
+    metadata = {
+        "format": _FORMAT,
+        "class": type(model).__name__,
+        "params": json.dumps(params, default=_as_python_number),
+        "n_samples_seen": str(model.n_samples_seen_),
+    }
+    tensors = {
+        "weights": np.ascontiguousarray(model.weights_),
+        "log_prior": np.ascontiguousarray(model.log_prior_),
+    }
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {target}: {target.parent} is no folder; make it first.")
+    scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        save_file(tensors, scratch, metadata)
+        os.replace(scratch, target)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def load_model(path: str | Path) -> Any:
+    """Read an estimator written by `save`.
+
+    Parameters
+    ----------
+    path : str or Path
+        File written by `SoftHebb.save` or `SpikingSoftHebb.save`.
+
+    Returns
+    -------
+    SoftHebb or SpikingSoftHebb
+        Fitted as it was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a model of this package.
+    """
+    from softhebb_spiking.rate import SoftHebb
+    from softhebb_spiking.spiking import SpikingSoftHebb
+
+    classes = {"SoftHebb": SoftHebb, "SpikingSoftHebb": SpikingSoftHebb}
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no model file at {path}; save one with model.save(path).")
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+    if metadata.get("format") != _FORMAT or metadata.get("class") not in classes:
+        raise ValueError(
+            f"{path} is not a model of this package: its header says "
+            f"format={metadata.get('format')!r}, expected {_FORMAT!r}."
+        )
+    params = json.loads(metadata["params"])
+    model: Any = classes[metadata["class"]].from_weights(
+        tensors["weights"], tensors["log_prior"], **params
+    )
+    model.n_samples_seen_ = int(metadata["n_samples_seen"])
+    return model
+
+
+def _as_python_number(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"cannot save a parameter of type {type(value).__name__}.")

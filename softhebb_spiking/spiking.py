@@ -1,0 +1,244 @@
+"""The spiking estimator: one interface, one parameter object, any rung."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from softhebb_spiking.mixture import SoftHebbMixture
+from softhebb_spiking.params import NetworkParams, Run, RunResult, network_field_names
+from softhebb_spiking.recording import Recording
+from softhebb_spiking.validation import FloatArray, as_generator, check_choice
+
+BACKENDS = ("event", "lava", "brian2")
+ARITHMETICS = ("float",)
+_MAX_SEED = 2**63
+
+
+class SpikingSoftHebb(SoftHebbMixture):
+    """SoftHebb in spikes: soft winner-take-all populations, lateral inhibition, local plasticity.
+
+    Inputs are Bernoulli spike trains, each unit is a population of spiking neurons, lateral
+    inhibition keeps the total rate, and on every output spike w_k moves by η_s (s − u_k w_k).
+    `docs/model.md` defines every step.
+
+    Parameters
+    ----------
+    n_units : int
+        Units K.
+    backend : {"event", "lava", "brian2"}
+        The rung that runs the network.
+    arithmetic : {"float"}
+        Number format of the network.
+    inhibition : {"feedback", "graded", "exact"}
+        How inhibition finds the normaliser; see `NetworkParams`.
+    temperature : float
+        Softmax temperature τ.
+    learning_rate, prior_learning_rate : float
+        η and η_b of each sample.
+    population_size : int
+        Spiking neurons per unit (M).
+    total_rate : float
+        Output spikes of the layer per step that inhibition aims at (r).
+    inhibition_gain : float
+        Gain of the spike feedback (κ).
+    n_steps, settle_steps : int
+        Steps of a presentation that are read, and steps before them.
+    dt_ms : float
+        Duration of a step.
+    max_probability : float
+        Spike probability per step of a sample's strongest input.
+    psp_tau_ms : float
+        Time constant of the PSP.
+    n_epochs : int
+        Passes of `fit` over the data.
+    init : {"data", "random"}
+        Initial weights, as in `SoftHebb`.
+    random_state : int, Generator, RandomState or None
+        For initial weights and spikes. With an int, every call is repeatable.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_units, n_features)
+        Weights.
+    log_prior_ : ndarray of shape (n_units,)
+        Log prior, nats.
+    n_features_in_, n_samples_seen_ : int
+        Features, and samples learned from so far.
+
+    Examples
+    --------
+    >>> from softhebb_spiking import SpikingSoftHebb, load_dataset
+    >>> digits = load_dataset("digits")
+    >>> model = SpikingSoftHebb(n_units=20, random_state=0).fit(digits.X_train[:200])
+    >>> recording = model.record(digits.X_test[:3], probes=("inhibition",))
+    >>> recording.inhibition.shape
+    (3, 50)
+    """
+
+    def __init__(
+        self,
+        n_units: int = 100,
+        *,
+        backend: str = "event",
+        arithmetic: str = "float",
+        inhibition: str = "feedback",
+        temperature: float = 0.02,
+        learning_rate: float = 0.1,
+        prior_learning_rate: float = 0.0,
+        population_size: int = 32,
+        total_rate: float = 8.0,
+        inhibition_gain: float = 0.7,
+        n_steps: int = 50,
+        settle_steps: int = 20,
+        dt_ms: float = 1.0,
+        max_probability: float = 0.3,
+        psp_tau_ms: float = 10.0,
+        n_epochs: int = 1,
+        init: str = "data",
+        random_state: Any = None,
+    ) -> None:
+        self.n_units = n_units
+        self.backend = backend
+        self.arithmetic = arithmetic
+        self.inhibition = inhibition
+        self.temperature = temperature
+        self.learning_rate = learning_rate
+        self.prior_learning_rate = prior_learning_rate
+        self.population_size = population_size
+        self.total_rate = total_rate
+        self.inhibition_gain = inhibition_gain
+        self.n_steps = n_steps
+        self.settle_steps = settle_steps
+        self.dt_ms = dt_ms
+        self.max_probability = max_probability
+        self.psp_tau_ms = psp_tau_ms
+        self.n_epochs = n_epochs
+        self.init = init
+        self.random_state = random_state
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return the posterior over units as read from spikes: normalised spike counts.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Non-negative samples; scaled to unit norm inside.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_units)
+            Rows sum to 1; uniform where the whole layer stayed silent.
+        """
+        samples = self._check_samples(X)
+        counts = self._simulate(self._frozen_run(samples, keep_spikes=False)).spike_counts
+        totals = counts.sum(axis=1, keepdims=True)
+        return np.where(totals > 0, counts / np.maximum(totals, 1), 1.0 / self.n_units)
+
+    def record(
+        self,
+        X: Any,
+        *,
+        learn: bool = False,
+        input_spikes: Any = None,
+        output_spikes: Any = None,
+        probes: Sequence[str] = (),
+    ) -> Recording:
+        """Run samples in order and return everything that happened.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Non-negative samples; scaled to unit norm inside.
+        learn : bool
+            Whether to learn, with the learning rates as given; the estimator keeps the result.
+        input_spikes, output_spikes : array_like of shape (n_spikes, 3), optional
+            Rows (sample, step, index) to use in place of drawn spikes. With both, the run is
+            deterministic ("clamped").
+        probes : sequence of {"drive", "inhibition", "psp"}
+            What to record in every step that is read.
+
+        Returns
+        -------
+        Recording
+
+        Raises
+        ------
+        TypeError, ValueError
+            If data, spikes or probes are not accepted.
+        """
+        samples = self._check_samples(X)
+        rate = np.full(len(samples), float(learn))
+        run = Run(
+            network=self.network_params(),
+            samples=samples,
+            weights=self.weights_,
+            log_prior=self.log_prior_,
+            learning_rates=self.learning_rate * rate,
+            prior_learning_rates=self.prior_learning_rate * rate,
+            seed=self._seed(),
+            first_sample=self.n_samples_seen_ if learn else 0,
+            input_spikes=input_spikes,
+            output_spikes=output_spikes,
+            probes=tuple([probes] if isinstance(probes, str) else probes),
+        )
+        result = self._simulate(run)
+        if learn:
+            self._keep_state(run, result)
+        return Recording.from_result(run, result, self.backend)
+
+    def network_params(self) -> NetworkParams:
+        """Return the parameter object of the fitted network."""
+        given = {name: getattr(self, name) for name in network_field_names() if name != "n_features"}
+        return NetworkParams(n_features=self.n_features_in_, **given)
+
+    def _learn(self, samples: FloatArray, rate_factors: FloatArray) -> None:
+        run = Run(
+            network=self.network_params(),
+            samples=samples,
+            weights=self.weights_,
+            log_prior=self.log_prior_,
+            learning_rates=self.learning_rate * rate_factors,
+            prior_learning_rates=self.prior_learning_rate * rate_factors,
+            seed=self._seed(),
+            first_sample=self.n_samples_seen_,
+            keep_spikes=False,
+        )
+        self._keep_state(run, self._simulate(run))
+
+    def _frozen_run(self, samples: FloatArray, *, keep_spikes: bool) -> Run:
+        still = np.zeros(len(samples))
+        return Run(
+            network=self.network_params(),
+            samples=samples,
+            weights=self.weights_,
+            log_prior=self.log_prior_,
+            learning_rates=still,
+            prior_learning_rates=still,
+            seed=self._seed(),
+            keep_spikes=keep_spikes,
+        )
+
+    def _keep_state(self, run: Run, result: RunResult) -> None:
+        self.weights_ = result.weights
+        self.log_prior_ = result.log_prior
+        self.n_samples_seen_ += len(run.samples)
+
+    def _seed(self) -> int:
+        """Return the key of this call's spikes: the same each time for an integer random_state."""
+        return int(as_generator(self.random_state).integers(_MAX_SEED))
+
+    def _simulate(self, run: Run) -> RunResult:
+        module = importlib.import_module(f"softhebb_spiking.backends.{self.backend}")
+        result: RunResult = module.simulate(run)
+        return result
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_choice("backend", self.backend, BACKENDS)
+        check_choice("arithmetic", self.arithmetic, ARITHMETICS)
+        given = {name: getattr(self, name) for name in network_field_names() if name != "n_features"}
+        NetworkParams(n_features=1, **given)

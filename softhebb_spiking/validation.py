@@ -1,0 +1,171 @@
+"""Checks of what the user passes in: one message style, raised before any work starts.
+
+Every message names the parameter, what is accepted, what came and, where there is one, the way out.
+A wrong type raises `TypeError`, a wrong value `ValueError`.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def check_integer(name: str, value: object, low: int, high: int | None = None) -> int:
+    """Return `value` as an int in [low, high].
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer (a bool is not one).
+    ValueError
+        If it lies outside the range.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
+    number = int(value)
+    if number < low or (high is not None and number > high):
+        accepted = f">= {low}" if high is None else f"in [{low}, {high}]"
+        raise ValueError(f"{name} must be an integer {accepted}, got {number}.")
+    return number
+
+
+def check_real(
+    name: str,
+    value: object,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    low_open: bool = False,
+) -> float:
+    """Return `value` as a finite float in [low, high], or in (low, high] with `low_open`.
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number.
+    ValueError
+        If it is not finite or lies outside the range.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(
+            f"{name} must be a real number, got {value!r} of type {type(value).__name__}."
+        )
+    number = float(value)
+    inside = low < number <= high if low_open else low <= number <= high
+    if not (math.isfinite(number) and inside):
+        opening = "(" if low_open or low == -math.inf else "["
+        closing = ")" if high == math.inf else "]"
+        raise ValueError(
+            f"{name} must be a finite number in {opening}{low:g}, {high:g}{closing}, got {number}."
+        )
+    return number
+
+
+def check_choice(name: str, value: object, accepted: Sequence[str]) -> str:
+    """Return `value` if it is one of the accepted strings, else raise `ValueError`."""
+    if not isinstance(value, str) or value not in accepted:
+        listed = ", ".join(repr(item) for item in accepted)
+        raise ValueError(f"{name} must be one of {listed}; got {value!r}.")
+    return value
+
+
+def as_float_matrix(name: str, values: Any) -> FloatArray:
+    """Return `values` as a finite, non-empty, two-dimensional float64 array.
+
+    Raises
+    ------
+    TypeError
+        If the values are not numbers.
+    ValueError
+        If the array is empty, has another number of dimensions, or holds NaN or infinity.
+    """
+    if hasattr(values, "toarray"):
+        raise TypeError(f"{name} is a sparse matrix; pass a dense array, e.g. {name}.toarray().")
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must hold real numbers, got an array of dtype {array.dtype}; "
+            "convert it to float first."
+        )
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must have two dimensions (n_rows, n_features), got shape {array.shape}. "
+            "Use X.reshape(1, -1) for one sample, X.reshape(len(X), -1) for images."
+        )
+    if array.size == 0:
+        raise ValueError(
+            f"{name} is empty: got shape {array.shape}, needs at least one row and one feature."
+        )
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        raise ValueError(
+            f"{name} must be finite, got {array[row, column]} at row {row}, feature {column}. "
+            "Remove or impute such entries first."
+        )
+    return array
+
+
+def unit_norm_samples(X: Any, n_features: int | None = None) -> FloatArray:
+    """Return non-negative samples scaled to unit L2 norm.
+
+    Parameters
+    ----------
+    X : array_like of shape (n_samples, n_features)
+        Non-negative samples.
+    n_features : int, optional
+        The number of features the network was built for.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features)
+        Rows of unit L2 norm.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `X` is not a finite, non-negative matrix with a positive entry in every row and the
+        expected number of features.
+    """
+    samples = as_float_matrix("X", X)
+    if n_features is not None and samples.shape[1] != n_features:
+        raise ValueError(
+            f"X has {samples.shape[1]} features, but this network was built for "
+            f"{n_features} features. Pass samples of shape (n_samples, {n_features})."
+        )
+    if (samples < 0).any():
+        row, column = np.argwhere(samples < 0)[0]
+        raise ValueError(
+            f"X must be non-negative (features become firing rates), got "
+            f"{samples[row, column]} at row {row}, feature {column}. Shift the data, or split "
+            "each feature into an on and an off channel."
+        )
+    peak = samples.max(axis=1, keepdims=True)
+    if (peak == 0).any():
+        row = int(np.flatnonzero(peak[:, 0] == 0)[0])
+        raise ValueError(
+            f"X has an all-zero row (row {row}): it has no direction and cannot be scaled to "
+            "unit norm. Remove such rows."
+        )
+    # Dividing by the peak first keeps the squares of tiny or huge entries inside the float range.
+    scaled = samples / peak
+    return np.asarray(scaled / np.linalg.norm(scaled, axis=1, keepdims=True))
+
+
+def as_generator(random_state: object) -> np.random.Generator:
+    """Return a `numpy.random.Generator` from None, a seed, a Generator or a RandomState."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(int(random_state.randint(0, 2**31)))
+    if random_state is None:
+        return np.random.default_rng()
+    return np.random.default_rng(check_integer("random_state", random_state, 0, 2**64 - 1))

@@ -1,0 +1,63 @@
+"""One line of evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A measured number, the bound it must keep, and where the bound comes from.
+
+    Attributes
+    ----------
+    name : str
+        "<group>/<what>", unique together with `rungs`.
+    rungs : tuple of str
+        The implementations compared.
+    statistic : str
+        What was measured, in words.
+    value : float
+        The number.
+    low, high : float or None
+        The value must lie in [low, high]; None leaves a side open.
+    bound_from : str
+        Where the bound comes from.
+    """
+
+    name: str
+    rungs: tuple[str, ...]
+    statistic: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    bound_from: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value keeps the bound; NaN does not."""
+        above = self.low is None or self.value >= self.low
+        below = self.high is None or self.value <= self.high
+        return bool(above and below and self.value == self.value)
+
+    @property
+    def bound(self) -> str:
+        """The bound in print."""
+        if self.low is None:
+            return f"≤ {self.high:.4g}"
+        if self.high is None:
+            return f"≥ {self.low:.4g}"
+        return f"in [{self.low:.4g}, {self.high:.4g}]"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the check as plain data for JSON."""
+        return {
+            "name": self.name,
+            "rungs": list(self.rungs),
+            "statistic": self.statistic,
+            "value": self.value if self.value == self.value else None,
+            "bound": [self.low, self.high],
+            "bound_from": self.bound_from,
+            "passed": self.passed,
+        }

@@ -1,0 +1,72 @@
+"""Clamped: the same spikes in, the same spikes out, so every rung must reach the same state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from softhebb_spiking.params import NetworkParams, Run, RunResult
+from softhebb_spiking.verification._plan import Ladder, Simulator
+from softhebb_spiking.verification.check import Check
+
+N_SAMPLES = 40
+N_UNITS = 20
+LEARNING_RATE = 0.1
+PRIOR_LEARNING_RATE = 0.02
+_ROUNDINGS_PER_STEP = 1000
+
+
+def plan(ladder: Ladder, simulators: Mapping[str, Simulator]) -> dict[tuple[str, str], Run]:
+    """Draw spikes once, on the first rung, and give them to all rungs."""
+    samples = ladder.X_train[:N_SAMPLES]
+    network = NetworkParams(
+        n_features=samples.shape[1], n_units=N_UNITS, n_steps=50, settle_steps=10
+    )
+    free = Run(
+        network=network,
+        samples=samples,
+        weights=ladder.rate.weights_[:N_UNITS],
+        log_prior=np.full(N_UNITS, -np.log(N_UNITS)),
+        learning_rates=np.full(N_SAMPLES, LEARNING_RATE),
+        prior_learning_rates=np.full(N_SAMPLES, PRIOR_LEARNING_RATE),
+        seed=ladder.seed,
+    )
+    source = "event" if "event" in simulators else ladder.rungs[0]
+    drawn = simulators[source](free)
+    clamped = replace(
+        free,
+        input_spikes=drawn.input_spikes,
+        output_spikes=drawn.output_spikes,
+        keep_spikes=False,
+        probes=("drive", "inhibition", "psp"),
+    )
+    return {("clamped", rung): clamped for rung in ladder.rungs}
+
+
+def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> list[Check]:
+    """Compare weights, log prior, traces, drives and inhibition between any two rungs."""
+    checks = []
+    for pair in combinations(ladder.rungs, 2):
+        states = [_state(results["clamped", rung]) for rung in pair]
+        checks += [_compare(name, pair, states[0][name], states[1][name]) for name in states[0]]
+    return checks
+
+
+def _state(result: RunResult) -> dict[str, np.ndarray]:
+    return {"weights": result.weights, "log_prior": result.log_prior, **result.probes}
+
+
+def _compare(name: str, pair: tuple[str, ...], one: np.ndarray, other: np.ndarray) -> Check:
+    n_steps = N_SAMPLES * 60
+    bound = _ROUNDINGS_PER_STEP * np.finfo(float).eps * n_steps
+    return Check(
+        name=f"clamped/{name}",
+        rungs=pair,
+        statistic=f"max |difference| / max |value| of {name} after {N_SAMPLES} clamped samples",
+        value=float(np.abs(one - other).max() / np.abs(one).max()),
+        high=bound,
+        bound_from=f"{_ROUNDINGS_PER_STEP} float64 roundings in each of {n_steps} steps",
+    )

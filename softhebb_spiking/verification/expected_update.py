@@ -1,0 +1,245 @@
+"""Expected update: averaged over spikes, learning does the rate update, per output spike.
+
+A tiny learning rate makes the changes of many presentations add up at fixed weights. The target
+is Σ over presentations of N/(r·n_steps) · η y_k (x − u_k w_k), N the output spikes the
+presentation really drew: total rate may overshoot, direction and size per spike may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from softhebb_spiking import theory
+from softhebb_spiking.params import INHIBITIONS, NetworkParams, Run, RunResult
+from softhebb_spiking.validation import FloatArray, IntArray
+from softhebb_spiking.verification._plan import K_SIGMA, SLOW_RUNGS, Ladder, Simulator
+from softhebb_spiking.verification._statistics import cosine, slope_through_origin
+from softhebb_spiking.verification.check import Check
+
+LEARNING_RATE = 1e-6
+MIN_COSINE = 0.995
+SLOPE_BOUNDS = {"exact": (0.96, 1.02), "feedback": (0.93, 1.05), "graded": (0.93, 1.05)}
+N_BLOCKS = 10
+CONVERGENCE_TAUS_MS = (5.0, 10.0, 20.0, 40.0)
+ORDER_BOUNDS = (-1.3, -0.7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convergence:
+    """Error of the mean update against p_max·τ_psp.
+
+    Attributes
+    ----------
+    spikes_per_psp : ndarray of shape (n_settings,)
+        p_max · τ_psp / dt.
+    errors : ndarray of shape (n_settings,)
+        ‖mean update per spike − target‖ / ‖target‖, free of sampling noise.
+    order : float
+        Slope of log error against log p_max·τ_psp.
+    """
+
+    spikes_per_psp: FloatArray
+    errors: FloatArray
+    order: float
+
+
+def plan(ladder: Ladder, simulators: Mapping[str, Simulator]) -> dict[tuple[str, str], Run]:
+    """Show the same samples again and again; the fast rung in blocks that give error bars."""
+    sizes = ladder.sizes
+    samples = ladder.X_test[: sizes.update_samples]
+    jobs = {}
+    for rung in ladder.rungs:
+        if rung in SLOW_RUNGS:
+            run = _update_run(ladder, ladder.network, samples, sizes.slow_repeats)
+            jobs["update", f"{rung}:feedback:0"] = run
+            continue
+        for inhibition in INHIBITIONS:
+            net = ladder.with_inhibition(inhibition)
+            run = _update_run(ladder, net, samples, sizes.update_repeats // N_BLOCKS)
+            for block in range(N_BLOCKS):
+                jobs["update", f"{rung}:{inhibition}:{block}"] = _block(run, block)
+        for tau_ms in CONVERGENCE_TAUS_MS:
+            net = replace(
+                ladder.with_inhibition("exact"), psp_tau_ms=tau_ms, settle_steps=int(8 * tau_ms)
+            )
+            run = _update_run(ladder, net, samples, sizes.convergence_repeats // 2)
+            for half in range(2):
+                jobs["update", f"{rung}:tau{tau_ms:g}:{half}"] = _block(run, half)
+    return jobs
+
+
+def _update_run(ladder: Ladder, net: NetworkParams, samples: FloatArray, repeats: int) -> Run:
+    return ladder.run(
+        net,
+        np.tile(samples, (repeats, 1)),
+        learning_rate=LEARNING_RATE,
+        prior_learning_rate=LEARNING_RATE,
+    )
+
+
+def _block(run: Run, number: int) -> Run:
+    return replace(run, first_sample=number * len(run.samples))
+
+
+def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> list[Check]:
+    """Check direction and size on every rung, and the order of the error on the fast one."""
+    checks = []
+    for rung in ladder.rungs:
+        if rung in SLOW_RUNGS:
+            checks += _slow_checks(ladder, rung, results)
+        else:
+            for inhibition in INHIBITIONS:
+                checks += _fast_checks(ladder, rung, inhibition, results)
+            checks.append(_order_check(ladder, rung, results))
+    return checks
+
+
+def mean_update(
+    ladder: Ladder, result: RunResult
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return target and measured change of the weights, target and measured of the log prior.
+
+    All are sums over the presentations, divided by the learning rate.
+    """
+    return _changes(ladder, [result])
+
+
+def convergence(
+    ladder: Ladder, rung: str, results: Mapping[tuple[str, str], RunResult]
+) -> Convergence:
+    """Measure how the error of the mean update falls with p_max·τ_psp.
+
+    The error vectors of two independent halves are multiplied, so sampling noise cancels.
+    """
+    net = ladder.network
+    load = net.max_probability * np.array(CONVERGENCE_TAUS_MS) / net.dt_ms
+    errors = []
+    for tau_ms in CONVERGENCE_TAUS_MS:
+        halves = [
+            _changes(ladder, [results["update", f"{rung}:tau{tau_ms:g}:{half}"]])
+            for half in range(2)
+        ]
+        product = ((halves[0][1] - halves[0][0]) * (halves[1][1] - halves[1][0])).sum()
+        size = (halves[0][0] * halves[1][0]).sum()
+        errors.append(np.sqrt(max(product, np.finfo(float).tiny) / size))
+    order = float(np.polyfit(np.log(load), np.log(errors), 1)[0])
+    return Convergence(spikes_per_psp=load, errors=np.array(errors), order=order)
+
+
+def _changes(
+    ladder: Ladder, blocks: list[RunResult]
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Sum targets and measured changes over blocks of presentations of the same samples."""
+    w, b, net = ladder.rate.weights_, ladder.rate.log_prior_, ladder.network
+    X = ladder.X_test[: ladder.sizes.update_samples]
+    u = theory.drive(X, w)
+    y = theory.posterior(u, b, net.temperature)
+    counts: IntArray = sum(block.spike_counts.reshape(-1, *y.shape).sum(axis=0) for block in blocks)
+    # How often the nominal number of spikes each sample drew, over all its presentations.
+    dose = counts.sum(axis=1, keepdims=True) / (net.total_rate * net.n_steps)
+    target = theory.weight_update(X, u, dose * y, w)
+    target_b = (dose * (y * np.exp(-b) - 1)).sum(axis=0)
+    measured = sum(block.weights - w for block in blocks) / LEARNING_RATE
+    measured_b = sum(block.log_prior - b for block in blocks) / LEARNING_RATE
+    return target, np.asarray(measured), target_b, np.asarray(measured_b)
+
+
+def _fast_checks(
+    ladder: Ladder, rung: str, inhibition: str, results: Mapping[tuple[str, str], RunResult]
+) -> list[Check]:
+    blocks = [results["update", f"{rung}:{inhibition}:{i}"] for i in range(N_BLOCKS)]
+    target, measured, target_b, measured_b = _changes(ladder, blocks)
+    n_shown = sum(len(block.spike_counts) for block in blocks)
+    low, high = SLOPE_BOUNDS[inhibition]
+    spread = np.std([_slope(ladder, block) for block in blocks], ddof=1) / np.sqrt(N_BLOCKS)
+    bound_from = f"stated for the rung; standard error of the slope here {spread:.2g}"
+    return [
+        Check(
+            name=f"expected update/direction, {inhibition}",
+            rungs=("rate", rung),
+            statistic=f"cosine of mean Δw over {n_shown} presentations with η y (x − u w)",
+            value=cosine(target, measured),
+            low=MIN_COSINE,
+            bound_from="stated for the rung",
+        ),
+        Check(
+            name=f"expected update/slope per spike, {inhibition}",
+            rungs=("rate", rung),
+            statistic="slope of mean Δw against η y (x − u w), per realised output spike",
+            value=slope_through_origin(target, measured),
+            low=low,
+            high=high,
+            bound_from=bound_from,
+        ),
+        Check(
+            name=f"expected update/log prior, {inhibition}",
+            rungs=("rate", rung),
+            statistic="slope of mean Δb against η (y exp(−b) − 1), per realised output spike",
+            value=slope_through_origin(target_b, measured_b),
+            low=low,
+            high=high,
+            bound_from="as for the weights",
+        ),
+    ]
+
+
+def _slope(ladder: Ladder, block: RunResult) -> float:
+    target, measured, _, _ = _changes(ladder, [block])
+    return slope_through_origin(target, measured)
+
+
+def _slow_checks(
+    ladder: Ladder, rung: str, results: Mapping[tuple[str, str], RunResult]
+) -> list[Check]:
+    """Compare a slow rung's few presentations with the fast rung's mean, within error bars.
+
+    Without a fast rung to compare with, the stated bounds of the rate update are used.
+    """
+    own = results["update", f"{rung}:feedback:0"]
+    target, measured, _, _ = _changes(ladder, [own])
+    value = slope_through_origin(target, measured)
+    low, high = SLOPE_BOUNDS["feedback"]
+    reference: tuple[str, ...] = ("rate", rung)
+    bound_from = "stated for the rung"
+    fast = [name for name in ladder.rungs if name not in SLOW_RUNGS]
+    if fast:
+        blocks = [results["update", f"{fast[0]}:feedback:{i}"] for i in range(N_BLOCKS)]
+        slopes = np.array([_slope(ladder, block) for block in blocks])
+        share = len(own.spike_counts) / len(blocks[0].spike_counts)
+        sigma = slopes.std(ddof=1) * np.sqrt(1 / share + 1 / N_BLOCKS)
+        # Ten blocks estimate σ itself to a quarter; t with 9 degrees at the rate of 4σ is 6.9.
+        k = 6.9
+        low, high = slopes.mean() - k * sigma, slopes.mean() + k * sigma
+        reference = (fast[0], rung)
+        bound_from = f"mean of {fast[0]} ± {k}σ (t₉ at the false-alarm rate of {K_SIGMA:g}σ)"
+    return [
+        Check(
+            name="expected update/slope per spike, feedback",
+            rungs=reference,
+            statistic=f"slope of mean Δw over {len(own.spike_counts)} presentations, per spike",
+            value=value,
+            low=low,
+            high=high,
+            bound_from=bound_from,
+        )
+    ]
+
+
+def _order_check(
+    ladder: Ladder, rung: str, results: Mapping[tuple[str, str], RunResult]
+) -> Check:
+    found = convergence(ladder, rung, results)
+    listed = ", ".join(f"{error:.3f}" for error in found.errors)
+    return Check(
+        name="expected update/order",
+        rungs=("rate", rung),
+        statistic="order of the error of mean Δw in p_max·τ_psp "
+        f"(errors {listed} at {', '.join(f'{x:g}' for x in found.spikes_per_psp)})",
+        value=found.order,
+        low=ORDER_BOUNDS[0],
+        high=ORDER_BOUNDS[1],
+        bound_from="theory: −1, the leading term of averaging over the noise of s",
+    )

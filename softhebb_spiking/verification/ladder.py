@@ -1,0 +1,178 @@
+"""Climbing the ladder: plan all runs, run them on every rung, compare, report."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+
+from softhebb_spiking.data import Dataset
+from softhebb_spiking.params import Run, RunResult
+from softhebb_spiking.validation import check_choice, check_integer
+from softhebb_spiking.verification import clamped, clusters, expected_update, learning, posterior
+from softhebb_spiking.verification._plan import Ladder, Simulator
+from softhebb_spiking.verification.check import Check
+
+RUNGS = ("event", "lava", "brian2")
+COMPARISONS = (clamped, posterior, expected_update, learning, clusters)
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """Everything that a verification found.
+
+    Attributes
+    ----------
+    ladder : Ladder
+        Data, reference network and setting.
+    runs : mapping
+        The runs, by (comparison, rung and variant).
+    results : mapping
+        What the rungs handed back, by the same keys.
+    checks : tuple of Check
+        The evidence.
+    """
+
+    ladder: Ladder
+    runs: Mapping[Key, Run]
+    results: Mapping[Key, RunResult]
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check keeps its bound."""
+        return all(check.passed for check in self.checks)
+
+
+def backend_simulators(rungs: tuple[str, ...]) -> Mapping[str, Simulator]:
+    """Return the `simulate` function of each rung's backend.
+
+    Raises
+    ------
+    ValueError
+        If a rung is not known.
+    ImportError
+        If a rung's simulator is not installed; the message has the install line.
+    """
+    simulators: dict[str, Simulator] = {}
+    for rung in rungs:
+        check_choice("rungs", rung, RUNGS)
+        backend = import_module(f"softhebb_spiking.backends.{rung}")
+        if hasattr(backend, "require_installed"):
+            backend.require_installed()
+        simulators[rung] = backend.simulate
+    return MappingProxyType(simulators)
+
+
+def verify(
+    data: Dataset,
+    *,
+    rungs: tuple[str, ...] = RUNGS,
+    seed: int = 0,
+    quick: bool = False,
+    simulators: Mapping[str, Simulator] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Verification:
+    """Compare every rung with the rate equations and with every other rung.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    rungs : tuple of {"event", "lava", "brian2"}
+        Rungs that take part.
+    seed : int
+        Key of everything random, in [0, 2**31).
+    quick : bool
+        Fewer samples, wider error bars.
+    simulators : mapping of str to callable, optional
+        The function that runs each rung; the package's backends if not given.
+    progress : callable, optional
+        Called with (what has just been done, runs done, runs in all).
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    ValueError, ImportError
+        If a rung is not known or not installed, before anything is run.
+    """
+    check_integer("seed", seed, 0, 2**31 - 1)
+    if not rungs or len(set(rungs)) != len(rungs):
+        raise ValueError(f"rungs must name one or more different rungs, got {rungs!r}.")
+    chosen = backend_simulators(rungs) if simulators is None else simulators
+    ladder = Ladder.prepare(data, rungs, seed=seed, quick=quick)
+    runs: dict[Key, Run] = {}
+    for comparison in COMPARISONS:
+        runs.update(comparison.plan(ladder, chosen))
+    results = run_all(runs, chosen, progress)
+    checks = [check for comparison in COMPARISONS for check in comparison.evaluate(ladder, results)]
+    return Verification(ladder=ladder, runs=runs, results=results, checks=tuple(checks))
+
+
+def run_all(
+    runs: Mapping[Key, Run],
+    simulators: Mapping[str, Simulator],
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[Key, RunResult]:
+    """Run everything, the rungs side by side, each rung's runs one after the other.
+
+    Lava runs on the calling thread, which is the one that an interrupt reaches; its processes
+    leave this interpreter free for the other rungs.
+
+    Raises
+    ------
+    Exception
+        The first failure of any rung, once the others have stopped.
+    """
+    by_rung: dict[str, list[Key]] = {}
+    for key in runs:
+        by_rung.setdefault(key[1].split(":")[0], []).append(key)
+    finished: queue.SimpleQueue[tuple[Key, RunResult | BaseException]] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def work(rung: str) -> None:
+        for key in by_rung[rung]:
+            if stop.is_set():
+                return
+            try:
+                finished.put((key, simulators[rung](runs[key])))
+            except Exception as error:
+                finished.put((key, error))
+                return
+
+    others = [rung for rung in by_rung if rung != "lava"]
+    threads = [threading.Thread(target=work, args=(rung,), daemon=True) for rung in others]
+    results: dict[Key, RunResult] = {}
+
+    def collect() -> None:
+        key, outcome = finished.get(timeout=0.2)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        results[key] = outcome
+        if progress is not None:
+            progress(f"{key[0]}, {key[1]}", len(results), len(runs))
+
+    try:
+        for thread in threads:
+            thread.start()
+        for key in by_rung.get("lava", []):
+            finished.put((key, simulators["lava"](runs[key])))
+            while not finished.empty():
+                collect()
+        while len(results) < len(runs):
+            try:
+                collect()
+            except queue.Empty:
+                continue
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=60.0)
+    return results

@@ -1,0 +1,123 @@
+"""Imports go down the ladder only, and the Brian2 reference shares no code with what it checks."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "softhebb_spiking"
+ROOT = Path(__file__).resolve().parent.parent
+
+LEAVES = {"errors", "validation", "params"}
+CORE = LEAVES | {"theory", "encoding", "fixed_point", "recording"}
+ESTIMATORS = {"rate", "spiking", "evaluation", "serialization", "data"}
+
+# Layer -> what it may import of the package. The longest matching name is a module's layer.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "validation": {"errors"},
+    "params": {"errors", "validation"},
+    "_lava_compat": {"errors"},
+    "theory": LEAVES,
+    "encoding": LEAVES | {"theory"},
+    "fixed_point": LEAVES | {"theory", "encoding"},
+    "recording": LEAVES,
+    "data": {"errors", "validation"},
+    "serialization": LEAVES,
+    "evaluation": LEAVES | {"theory"},
+    "mixture": CORE | {"serialization"},
+    "rate": CORE | {"mixture", "serialization"},
+    "spiking": CORE | {"mixture", "serialization", "backends"},
+    "backends": LEAVES | {"recording"},
+    "backends.brian2": {"params"},
+    "backends.event": CORE,
+    "processes": (CORE - {"recording"}) | {"_lava_compat"},
+    "networks": CORE | {"processes", "_lava_compat"},
+    "backends.lava": CORE | {"processes", "networks", "_lava_compat"},
+    "plots": LEAVES | {"theory", "recording"},
+    "cli": CORE | ESTIMATORS | {"", "plots", "verification"},
+    "": CORE | ESTIMATORS,
+}
+ALLOWED["verification"] = set(ALLOWED) - {"", "cli"}  # the one place that sees several rungs
+
+# Inside functions and for type checkers only: backends are optional, a file names its estimator.
+LAZY: dict[str, set[str]] = {
+    "spiking": {"backends.event", "backends.lava", "backends.brian2"},
+    "serialization": {"mixture", "rate", "spiking"},
+}
+
+
+def layer_of(name: str) -> str:
+    """Layer of a dotted name inside the package; a name from __init__ belongs to layer ''."""
+    parts = name.split(".")
+    known = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((layer for layer in known if layer in ALLOWED), "")
+
+
+def imported_names(node: ast.AST) -> Iterator[str]:
+    """Dotted names inside the package that one import asks for (ruff bans relative ones)."""
+    prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+    for alias in node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else ():
+        top, _, rest = (prefix + alias.name).partition(".")
+        if top == PACKAGE and not rest.startswith("__"):
+            yield rest
+
+
+def imports(tree: ast.AST, lazy: bool = False) -> Iterator[tuple[int, str, bool]]:
+    """Yield line, name and whether it is deferred, for every import of the package."""
+    for child in ast.iter_child_nodes(tree):
+        for name in imported_names(child):
+            yield getattr(child, "lineno", 0), name, lazy
+        deferred = isinstance(child, ast.FunctionDef) or (
+            isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        )
+        yield from imports(child, lazy or deferred)
+
+
+def violations(module: str, source: str) -> list[str]:
+    """Imports in `source` that the tables forbid to `module`."""
+    layer = layer_of(module)
+    found = []
+    for line, name, lazy in imports(ast.parse(source)):
+        target = layer_of(name)
+        allowed = ALLOWED[layer] | (LAZY.get(layer, set()) if lazy else set())
+        if target != layer and target not in allowed:
+            found.append(f"{module}:{line} imports {target or PACKAGE}")
+    return found
+
+
+def modules() -> dict[str, Path]:
+    """Every module by its dotted name inside the package; links are skipped by rglob."""
+    bases = {PACKAGE: ROOT / PACKAGE, "processes": ROOT, "networks": ROOT}
+    found = {}
+    for folder, base in bases.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            parts = path.relative_to(base).with_suffix("").parts
+            found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_go_down_only(module: str) -> None:
+    assert module == "" or layer_of(module) != "", f"add {module} to the table above"
+    assert violations(module, modules()[module].read_text()) == []
+
+
+PLANTED = [  # module, source, layer it must not import (None: allowed)
+    ("params", "from softhebb_spiking.theory import f", "theory"),
+    ("theory", "import softhebb_spiking.rate", "rate"),
+    ("backends.brian2", "from softhebb_spiking import theory", "theory"),
+    ("backends.brian2", "from softhebb_spiking.params import P", None),
+    ("backends.event", "import softhebb_spiking.backends.lava", "backends.lava"),
+    ("spiking", "import softhebb_spiking.backends.lava", "backends.lava"),
+    ("spiking", "def f(): import softhebb_spiking.backends.lava", None),
+    ("spiking", "def f(): from softhebb_spiking import SoftHebb", PACKAGE),
+    ("processes.soft_wta.models", "if True: import softhebb_spiking.networks", "networks"),
+]
+
+
+@pytest.mark.parametrize(("module", "source", "layer"), PLANTED)
+def test_a_planted_import_is_judged(module: str, source: str, layer: str | None) -> None:
+    expected = [] if layer is None else [f"{module}:1 imports {layer}"]
+    assert violations(module, source) == expected
