@@ -162,6 +162,13 @@ def _image_dataset(
     test_images: NDArray[np.uint8],
     test_labels: NDArray[np.uint8],
 ) -> Dataset:
+    for images, labels in ((train_images, train_labels), (test_images, test_labels)):
+        if images.ndim != 3 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"data set {name!r}: {len(images)} images (array of shape {images.shape}) do not "
+                f"go with {len(labels)} labels (shape {labels.shape}). Fetch the files again."
+            )
+
     def pixels(images: NDArray[np.uint8]) -> FloatArray:
         return images.reshape(len(images), -1) / 255.0
 
@@ -171,5 +178,5 @@ def _image_dataset(
         y_train=train_labels.astype(np.int64),
         X_test=pixels(test_images),
         y_test=test_labels.astype(np.int64),
-        image_shape=train_images.shape[1:],
+        image_shape=(train_images.shape[1], train_images.shape[2]),
     )

@@ -99,7 +99,7 @@ def spike_thresholds(probabilities: FloatArray) -> NDArray[np.uint64]:
 
     P(word < threshold) is the probability to within 2**-33; probability 1 always spikes.
     """
-    return np.rint(np.asarray(probabilities) * 2.0**32).astype(np.uint64)
+    return np.asarray(np.rint(np.asarray(probabilities) * 2.0**32), np.uint64)
 
 
 def psp_decay(params: NetworkParams) -> float:

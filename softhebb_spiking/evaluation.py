@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from softhebb_spiking.validation import FloatArray
 
 
-class UnitLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class UnitLabelClassifier(ClassifierMixin, BaseEstimator):
     """Class posterior of a fitted network: P(c | x) = Σ_k y_k(x) P(c | k).
 
     Labels are used only to name units: P(c | k) is the share of class c in the responsibility

@@ -28,7 +28,7 @@ _SPREAD_OF_DATA_INIT = 0.5
 MixtureT = TypeVar("MixtureT", bound="SoftHebbMixture")
 
 
-class SoftHebbMixture(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class SoftHebbMixture(TransformerMixin, BaseEstimator):
     """Base of the estimators: initial state, density, prediction, saving.
 
     Subclasses offer the parameters `n_units`, `temperature`, `learning_rate`,

@@ -164,11 +164,14 @@ class Run:
                 )
         for name in self.probes:
             check_choice("probes", name, PROBES)
-        steps = net.presentation_steps
-        for name, size in (("input_spikes", net.n_features), ("output_spikes", net.n_units)):
+        for name, size, at_most in (
+            ("input_spikes", net.n_features, 1),
+            ("output_spikes", net.n_units, net.population_size),
+        ):
             spikes = getattr(self, name)
             if spikes is not None:
-                object.__setattr__(self, name, _checked_spikes(name, spikes, n_samples, steps, size))
+                limits = np.array([n_samples, net.presentation_steps, size])
+                object.__setattr__(self, name, _checked_spikes(name, spikes, limits, at_most))
 
     @property
     def learn(self) -> bool:
@@ -208,9 +211,7 @@ def network_field_names() -> tuple[str, ...]:
     return tuple(item.name for item in fields(NetworkParams))
 
 
-def _checked_spikes(
-    name: str, spikes: object, n_samples: int, n_steps: int, n_indices: int
-) -> IntArray:
+def _checked_spikes(name: str, spikes: object, limits: IntArray, at_most: int) -> IntArray:
     """Return spike rows sorted by sample, step and index, or say which row does not fit."""
     rows = np.asarray(spikes)
     if rows.ndim != 2 or rows.shape[1] != 3 or rows.dtype.kind not in "iu":
@@ -218,7 +219,6 @@ def _checked_spikes(
             f"{name} must be an integer array of shape (n_spikes, 3) with rows "
             f"(sample, step, index), got shape {rows.shape} and dtype {rows.dtype}."
         )
-    limits = np.array([n_samples, n_steps, n_indices])
     wrong = np.flatnonzero(((rows < 0) | (rows >= limits)).any(axis=1))
     if wrong.size:
         raise ValueError(
@@ -227,11 +227,11 @@ def _checked_spikes(
         )
     order = np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))
     ordered = np.ascontiguousarray(rows[order], dtype=np.int64)
-    if name == "input_spikes":
-        twice = np.flatnonzero((ordered[1:] == ordered[:-1]).all(axis=1))
-        if twice.size:
-            raise ValueError(
-                f"input_spikes has the row {ordered[twice[0]].tolist()} twice: an input fires at "
-                "most once a step. Remove the duplicate."
-            )
+    # Sorted, a row that stands more than `at_most` times meets itself `at_most` rows later.
+    repeated = np.flatnonzero((ordered[at_most:] == ordered[:-at_most]).all(axis=1))
+    if repeated.size:
+        raise ValueError(
+            f"{name} has the row {ordered[repeated[0]].tolist()} more than {at_most} times, more "
+            "than the neurons that can fire there in a step. Remove the surplus rows."
+        )
     return ordered

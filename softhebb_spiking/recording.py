@@ -134,9 +134,7 @@ class Recording:
         try:
             import neo
         except ImportError as error:
-            raise ImportError(
-                'to_neo needs neo: pip install "softhebb-spiking[neo]"'
-            ) from error
+            raise ImportError('to_neo needs neo: pip install "softhebb-spiking[neo]"') from error
 
         duration = self.params.presentation_steps * self.params.dt_ms
         block = neo.Block(name=f"softhebb-spiking, {self.backend}", seed=self.seed)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 if TYPE_CHECKING:
     from softhebb_spiking.mixture import SoftHebbMixture
@@ -52,15 +53,35 @@ def save_model(model: SoftHebbMixture, path: str | Path) -> None:
         "log_prior": np.ascontiguousarray(model.log_prior_),
     }
     target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {target}: {target.parent} is no folder; make it first.")
+    check_writable_file(target)
     scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        save_file(tensors, scratch, metadata)
+        scratch.write_bytes(save(tensors, metadata))  # its own save_file makes private files
         os.replace(scratch, target)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def check_writable_file(path: str | Path) -> None:
+    """Raise unless a file could be written at `path`; for commands that compute first.
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist or cannot be written to, or `path` is a folder.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"cannot write {target}: it is a folder; name a file in it.")
+    try:
+        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise type(error)(
+            f"cannot write {target}: {error.strerror}; choose a folder that exists and is yours."
+        ) from error
+    os.close(handle)
+    os.unlink(scratch)
 
 
 def load_model(path: str | Path) -> Any:
@@ -86,13 +107,13 @@ def load_model(path: str | Path) -> Any:
     from softhebb_spiking.rate import SoftHebb
     from softhebb_spiking.spiking import SpikingSoftHebb
 
-    classes = {"SoftHebb": SoftHebb, "SpikingSoftHebb": SpikingSoftHebb}
+    classes: dict[str, Any] = {"SoftHebb": SoftHebb, "SpikingSoftHebb": SpikingSoftHebb}
     if not Path(path).is_file():
         raise FileNotFoundError(f"no model file at {path}; save one with model.save(path).")
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
     if metadata.get("format") != _FORMAT or metadata.get("class") not in classes:

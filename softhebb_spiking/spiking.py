@@ -134,7 +134,8 @@ class SpikingSoftHebb(SoftHebbMixture):
             Rows sum to 1; uniform where the whole layer stayed silent.
         """
         samples = self._check_samples(X)
-        counts = self._simulate(self._frozen_run(samples, keep_spikes=False)).spike_counts
+        run = self._run(samples, np.zeros(len(samples)), keep_spikes=False)
+        counts = self._simulate(run).spike_counts
         totals = counts.sum(axis=1, keepdims=True)
         return np.where(totals > 0, counts / np.maximum(totals, 1), 1.0 / self.n_units)
 
@@ -171,15 +172,9 @@ class SpikingSoftHebb(SoftHebbMixture):
             If data, spikes or probes are not accepted.
         """
         samples = self._check_samples(X)
-        rate = np.full(len(samples), float(learn))
-        run = Run(
-            network=self.network_params(),
-            samples=samples,
-            weights=self.weights_,
-            log_prior=self.log_prior_,
-            learning_rates=self.learning_rate * rate,
-            prior_learning_rates=self.prior_learning_rate * rate,
-            seed=self._seed(),
+        run = self._run(
+            samples,
+            np.full(len(samples), float(learn)),
             first_sample=self.n_samples_seen_ if learn else 0,
             input_spikes=input_spikes,
             output_spikes=output_spikes,
@@ -192,11 +187,19 @@ class SpikingSoftHebb(SoftHebbMixture):
 
     def network_params(self) -> NetworkParams:
         """Return the parameter object of the fitted network."""
-        given = {name: getattr(self, name) for name in network_field_names() if name != "n_features"}
-        return NetworkParams(n_features=self.n_features_in_, **given)
+        return self._network_params(self.n_features_in_)
+
+    def _network_params(self, n_features: int) -> NetworkParams:
+        names = set(network_field_names()) - {"n_features"}
+        return NetworkParams(n_features=n_features, **{name: getattr(self, name) for name in names})
 
     def _learn(self, samples: FloatArray, rate_factors: FloatArray) -> None:
-        run = Run(
+        run = self._run(samples, rate_factors, first_sample=self.n_samples_seen_, keep_spikes=False)
+        self._keep_state(run, self._simulate(run))
+
+    def _run(self, samples: FloatArray, rate_factors: FloatArray, **options: Any) -> Run:
+        """Return a run from the state of the estimator, learning rates scaled by sample."""
+        return Run(
             network=self.network_params(),
             samples=samples,
             weights=self.weights_,
@@ -204,22 +207,7 @@ class SpikingSoftHebb(SoftHebbMixture):
             learning_rates=self.learning_rate * rate_factors,
             prior_learning_rates=self.prior_learning_rate * rate_factors,
             seed=self._seed(),
-            first_sample=self.n_samples_seen_,
-            keep_spikes=False,
-        )
-        self._keep_state(run, self._simulate(run))
-
-    def _frozen_run(self, samples: FloatArray, *, keep_spikes: bool) -> Run:
-        still = np.zeros(len(samples))
-        return Run(
-            network=self.network_params(),
-            samples=samples,
-            weights=self.weights_,
-            log_prior=self.log_prior_,
-            learning_rates=still,
-            prior_learning_rates=still,
-            seed=self._seed(),
-            keep_spikes=keep_spikes,
+            **options,
         )
 
     def _keep_state(self, run: Run, result: RunResult) -> None:
@@ -240,5 +228,4 @@ class SpikingSoftHebb(SoftHebbMixture):
         super()._check_parameters()
         check_choice("backend", self.backend, BACKENDS)
         check_choice("arithmetic", self.arithmetic, ARITHMETICS)
-        given = {name: getattr(self, name) for name in network_field_names() if name != "n_features"}
-        NetworkParams(n_features=1, **given)
+        self._network_params(n_features=1)  # it checks the rest

@@ -25,6 +25,8 @@ from scipy.stats import vonmises_fisher
 
 from softhebb_spiking.validation import FloatArray
 
+_LARGEST_EXPONENT = 700.0  # of e within float64
+
 
 def drive(X: FloatArray, weights: FloatArray) -> FloatArray:
     """Return u_k = w_k · x, shape (n_samples, n_units); the bias is no part of it."""

@@ -106,9 +106,7 @@ def _run_oracle(
             if net.inhibition != "exact":
                 v = d * v + (1 - d) * e
                 h = h + e + trend_scale * v
-    return OracleResult(
-        np.array(w), np.array(b), spike_counts, drive, inhibition, psp, rates
-    )
+    return OracleResult(np.array(w), np.array(b), spike_counts, drive, inhibition, psp, rates)
 
 
 @pytest.fixture(scope="session")

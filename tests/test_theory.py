@@ -173,7 +173,7 @@ def test_expected_updates_vanish_at_the_fixed_point_only(fault: str) -> None:
     if fault == "norm":
         weights = 1.01 * weights
     if fault == "prior":
-        log_prior = log_prior + [0.01, -0.01, 0.0]
+        log_prior = log_prior + np.array([0.01, -0.01, 0.0])
     u = theory.drive(X, weights)
     y = theory.posterior(u, log_prior, tau)
     decay_u = {"bias in the decay": u + tau * log_prior, "no decay": 0 * u}.get(fault, u)
@@ -209,7 +209,11 @@ def test_a_dead_unit_does_not_overflow_the_log_prior() -> None:
 def test_log_prior_flow_solves_its_equation(time: float, rate_scale: float) -> None:
     mean_y, start = np.array([0.7, 0.29, 0.01]), np.log([0.2, 0.3, 0.5])
     solution = solve_ivp(
-        lambda _, b: rate_scale * (mean_y * np.exp(-b) - 1), (0, time), start, rtol=1e-11, atol=1e-12
+        lambda _, b: rate_scale * (mean_y * np.exp(-b) - 1),
+        (0, time),
+        start,
+        rtol=1e-11,
+        atol=1e-12,
     )
     flow = theory.log_prior_flow(mean_y, start, time)
     # 100 times what the integrator is asked for; the planted fault shifts b by 1e-3 and more.
@@ -237,9 +241,9 @@ def bessel_rounding(order: float, x: float) -> float:
 
 
 @pytest.mark.parametrize(("n", "kappa", "expected"), LOG_BESSEL)
-@pytest.mark.parametrize("fault", [0, 1])
+@pytest.mark.parametrize("fault", [0.0, 0.5])
 def test_log_bessel_against_high_precision(
-    n: int, kappa: float, expected: float, fault: int
+    n: int, kappa: float, expected: float, fault: float
 ) -> None:
     value = theory.log_bessel_i(0.5 * n - 1 + fault, kappa)
     assert (abs(value - expected) <= bessel_rounding(0.5 * n - 1, kappa)) == (fault == 0)
@@ -298,15 +302,15 @@ def test_density_integrates_to_one(kappa: float) -> None:
     assert np.exp(line).sum() == pytest.approx(1.0, abs=1e-13)
 
 
-@pytest.mark.parametrize("n", [2, 3, 50, 784])
-@pytest.mark.parametrize("kappa", [20.0, 100.0])
+# At κ = 20, n = 784 scipy's normaliser underflows, which is why the package has its own.
+@pytest.mark.parametrize(
+    ("n", "kappa"), [(2, 20.0), (3, 20.0), (50, 20.0), (2, 100.0), (50, 100.0), (784, 100.0)]
+)
 def test_density_against_scipy(n: int, kappa: float) -> None:
     rng = np.random.default_rng(n)
     X, means = unit(rng.random((5, n))), unit(rng.random((2, n)))
-    if ive(0.5 * n - 1, kappa) == 0.0:
-        pytest.skip("scipy's normaliser underflows, which is why the package has its own")
-    components = [np.exp(vonmises_fisher(mean, kappa).logpdf(X)) for mean in means]
-    expected = np.log(0.3 * components[0] + 0.7 * components[1])
+    components = [vonmises_fisher(mean, kappa).logpdf(X) for mean in means]
+    expected = np.logaddexp(np.log(0.3) + components[0], np.log(0.7) + components[1])
     found = theory.log_likelihood(X, means, np.log([0.3, 0.7]), 1 / kappa)
     # Terms up to 1e3 (n = 784) that cancel, rounded to 1e-13 each.
     np.testing.assert_allclose(found, expected, atol=1e-10)

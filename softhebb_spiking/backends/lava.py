@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from softhebb_spiking._lava_compat import require_lava
+from softhebb_spiking._lava_compat import require_lava as require_installed
 from softhebb_spiking.backends import _lava_worker
 from softhebb_spiking.params import Run, RunResult
 from softhebb_spiking.validation import check_real
+
+__all__ = ["default_timeout_s", "require_installed", "simulate"]
 
 # Lava says this of every LearningDense that adds graded spikes to x1. It is what we want, and the
 # layer's rule has no product conditioned on x0.
@@ -52,7 +54,7 @@ def simulate(run: Run, *, timeout_s: float | None = None) -> RunResult:
     RuntimeError
         If a model failed; the message shows its traceback.
     """
-    require_lava()
+    require_installed()
     timeout_s = default_timeout_s(run) if timeout_s is None else timeout_s
     check_real("timeout_s", timeout_s, 0.0, low_open=True)
     net = run.network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -103,6 +104,17 @@ SIZES: Mapping[tuple[str, bool], Sizes] = {
 }
 
 
+# With few inputs the drive is noisier: it takes more input spikes, and neurons to spare for the
+# steps in which inhibition lags behind.
+_MANY_FEATURES = 256
+_FEW_INPUTS: dict[str, Any] = {"max_probability": 0.5, "population_size": 128}
+
+
+def suitable_sizes(dataset: str, *, quick: bool) -> Sizes:
+    """Return how much is run on a data set."""
+    return SIZES["digits" if dataset == "digits" else "mnist", quick]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
     """Everything the comparisons share.
@@ -135,9 +147,8 @@ class Ladder:
     seed: int
 
     @classmethod
-    def prepare(cls, data: Dataset, rungs: tuple[str, ...], *, seed: int, quick: bool) -> Ladder:
+    def prepare(cls, data: Dataset, rungs: tuple[str, ...], *, seed: int, sizes: Sizes) -> Ladder:
         """Train the reference and fix the setting for a data set."""
-        sizes = SIZES[("digits" if data.name == "digits" else "mnist", quick)]
         X_train = unit_norm_samples(data.X_train[: sizes.train])
         # The log prior learns too, so that every later check runs with an uneven one.
         rate = SoftHebb(sizes.n_units, prior_learning_rate=0.001, random_state=seed).fit(X_train)
@@ -147,8 +158,8 @@ class Ladder:
             temperature=rate.temperature,
             n_steps=100,
             settle_steps=40,
-            max_probability=0.5 if data.name=='digits' else 0.3,population_size=128 if data.name=='digits' else 32,
             psp_tau_ms=20.0,
+            **(_FEW_INPUTS if X_train.shape[1] < _MANY_FEATURES else {}),
         )
         return cls(
             data=data,

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from softhebb_spiking.params import NetworkParams, Run, RunResult
+from softhebb_spiking.validation import FloatArray
 from softhebb_spiking.verification._plan import Ladder, Simulator
 from softhebb_spiking.verification.check import Check
 
@@ -55,13 +56,13 @@ def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> li
     return checks
 
 
-def _state(result: RunResult) -> dict[str, np.ndarray]:
+def _state(result: RunResult) -> dict[str, FloatArray]:
     return {"weights": result.weights, "log_prior": result.log_prior, **result.probes}
 
 
-def _compare(name: str, pair: tuple[str, ...], one: np.ndarray, other: np.ndarray) -> Check:
+def _compare(name: str, pair: tuple[str, ...], one: FloatArray, other: FloatArray) -> Check:
     n_steps = N_SAMPLES * 60
-    bound = _ROUNDINGS_PER_STEP * np.finfo(float).eps * n_steps
+    bound = float(_ROUNDINGS_PER_STEP * np.finfo(float).eps * n_steps)
     return Check(
         name=f"clamped/{name}",
         rungs=pair,

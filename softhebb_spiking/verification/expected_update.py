@@ -63,7 +63,7 @@ def plan(ladder: Ladder, simulators: Mapping[str, Simulator]) -> dict[tuple[str,
                 jobs["update", f"{rung}:{inhibition}:{block}"] = _block(run, block)
         for tau_ms in CONVERGENCE_TAUS_MS:
             net = replace(
-                ladder.with_inhibition("exact"), psp_tau_ms=tau_ms, settle_steps=int(8 * tau_ms)
+                ladder.with_inhibition("exact"), psp_tau_ms=tau_ms, settle_steps=int(4 * tau_ms)
             )
             run = _update_run(ladder, net, samples, sizes.convergence_repeats // 2)
             for half in range(2):
@@ -228,9 +228,7 @@ def _slow_checks(
     ]
 
 
-def _order_check(
-    ladder: Ladder, rung: str, results: Mapping[tuple[str, str], RunResult]
-) -> Check:
+def _order_check(ladder: Ladder, rung: str, results: Mapping[tuple[str, str], RunResult]) -> Check:
     found = convergence(ladder, rung, results)
     listed = ", ".join(f"{error:.3f}" for error in found.errors)
     return Check(

@@ -5,20 +5,25 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import MappingProxyType
 
+import numpy as np
+
 from softhebb_spiking.data import Dataset
 from softhebb_spiking.params import Run, RunResult
-from softhebb_spiking.validation import check_choice, check_integer
+from softhebb_spiking.validation import FloatArray, check_choice, check_integer
 from softhebb_spiking.verification import clamped, clusters, expected_update, learning, posterior
-from softhebb_spiking.verification._plan import Ladder, Simulator
+from softhebb_spiking.verification._plan import Ladder, Simulator, Sizes, suitable_sizes
 from softhebb_spiking.verification.check import Check
 
 RUNGS = ("event", "lava", "brian2")
 COMPARISONS = (clamped, posterior, expected_update, learning, clusters)
 Key = tuple[str, str]
+
+_DIVERGED = 1e6
+_PATIENCE_S = 60.0  # for a rung to finish the run it is in when another has failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,7 @@ def verify(
     rungs: tuple[str, ...] = RUNGS,
     seed: int = 0,
     quick: bool = False,
+    sizes: Sizes | None = None,
     simulators: Mapping[str, Simulator] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Verification:
@@ -89,6 +95,8 @@ def verify(
         Key of everything random, in [0, 2**31).
     quick : bool
         Fewer samples, wider error bars.
+    sizes : Sizes, optional
+        How much is run, in place of what suits the data set.
     simulators : mapping of str to callable, optional
         The function that runs each rung; the package's backends if not given.
     progress : callable, optional
@@ -107,13 +115,51 @@ def verify(
     if not rungs or len(set(rungs)) != len(rungs):
         raise ValueError(f"rungs must name one or more different rungs, got {rungs!r}.")
     chosen = backend_simulators(rungs) if simulators is None else simulators
-    ladder = Ladder.prepare(data, rungs, seed=seed, quick=quick)
+    chosen_sizes = sizes if sizes is not None else suitable_sizes(data.name, quick=quick)
+    ladder = Ladder.prepare(data, rungs, seed=seed, sizes=chosen_sizes)
     runs: dict[Key, Run] = {}
     for comparison in COMPARISONS:
         runs.update(comparison.plan(ladder, chosen))
     results = run_all(runs, chosen, progress)
-    checks = [check for comparison in COMPARISONS for check in comparison.evaluate(ladder, results)]
+    checks = [finite_check(rung, results) for rung in rungs]
+    results = {key: made_finite(result) for key, result in results.items()}
+    for comparison in COMPARISONS:
+        checks += comparison.evaluate(ladder, results)
     return Verification(ladder=ladder, runs=runs, results=results, checks=tuple(checks))
+
+
+def finite_check(rung: str, results: Mapping[Key, RunResult]) -> Check:
+    """Count the numbers a rung handed back that are not finite."""
+    own = [result for key, result in results.items() if key[1].split(":")[0] == rung]
+    arrays = [
+        array
+        for result in own
+        for array in (result.weights, result.log_prior, *result.probes.values())
+    ]
+    return Check(
+        name="state/finite",
+        rungs=(rung,),
+        statistic="NaN or infinite weights, log priors, drives, inhibition or traces, all runs",
+        value=float(sum(np.count_nonzero(~np.isfinite(array)) for array in arrays)),
+        high=0.0,
+        bound_from="exact",
+    )
+
+
+def made_finite(result: RunResult) -> RunResult:
+    """Return a result in which diverged numbers are merely large, so that it can be compared."""
+
+    def bounded(array: FloatArray) -> FloatArray:
+        return np.nan_to_num(array, nan=_DIVERGED, posinf=_DIVERGED, neginf=-_DIVERGED).clip(
+            -_DIVERGED, _DIVERGED
+        )
+
+    return replace(
+        result,
+        weights=bounded(result.weights),
+        log_prior=bounded(result.log_prior),
+        probes={name: bounded(probe) for name, probe in result.probes.items()},
+    )
 
 
 def run_all(
@@ -134,45 +180,41 @@ def run_all(
     by_rung: dict[str, list[Key]] = {}
     for key in runs:
         by_rung.setdefault(key[1].split(":")[0], []).append(key)
-    finished: queue.SimpleQueue[tuple[Key, RunResult | BaseException]] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[tuple[Key, RunResult | Exception]] = queue.SimpleQueue()
     stop = threading.Event()
+
+    def attempt(rung: str, key: Key) -> None:
+        try:
+            finished.put((key, simulators[rung](runs[key])))
+        except Exception as error:
+            finished.put((key, error))
 
     def work(rung: str) -> None:
         for key in by_rung[rung]:
-            if stop.is_set():
-                return
-            try:
-                finished.put((key, simulators[rung](runs[key])))
-            except Exception as error:
-                finished.put((key, error))
-                return
+            if not stop.is_set():
+                attempt(rung, key)
 
-    others = [rung for rung in by_rung if rung != "lava"]
-    threads = [threading.Thread(target=work, args=(rung,), daemon=True) for rung in others]
+    threads = [
+        threading.Thread(target=work, args=(rung,), daemon=True)
+        for rung in by_rung
+        if rung != "lava"
+    ]
+    for_this_thread = list(by_rung.get("lava", []))
     results: dict[Key, RunResult] = {}
-
-    def collect() -> None:
-        key, outcome = finished.get(timeout=0.2)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        results[key] = outcome
-        if progress is not None:
-            progress(f"{key[0]}, {key[1]}", len(results), len(runs))
-
     try:
         for thread in threads:
             thread.start()
-        for key in by_rung.get("lava", []):
-            finished.put((key, simulators["lava"](runs[key])))
-            while not finished.empty():
-                collect()
         while len(results) < len(runs):
-            try:
-                collect()
-            except queue.Empty:
-                continue
+            if for_this_thread:
+                attempt("lava", for_this_thread.pop(0))
+            key, outcome = finished.get()
+            if isinstance(outcome, Exception):
+                raise outcome
+            results[key] = outcome
+            if progress is not None:
+                progress(f"{key[0]}, {key[1]}", len(results), len(runs))
     finally:
         stop.set()
         for thread in threads:
-            thread.join(timeout=60.0)
+            thread.join(timeout=_PATIENCE_S)
     return results

@@ -15,7 +15,7 @@ from softhebb_spiking import theory
 from softhebb_spiking.evaluation import UnitLabelClassifier
 from softhebb_spiking.params import NetworkParams, Run, RunResult
 from softhebb_spiking.rate import SoftHebb
-from softhebb_spiking.validation import FloatArray
+from softhebb_spiking.validation import FloatArray, IntArray
 from softhebb_spiking.verification._plan import K_SIGMA, Ladder, Simulator
 from softhebb_spiking.verification._statistics import match_units, total_variation
 from softhebb_spiking.verification.check import Check
@@ -98,9 +98,8 @@ def rate_reference(run: Run, result: RunResult) -> SoftHebb:
     net = run.network
     dose = result.spike_counts.sum(axis=1) / (net.total_rate * net.n_steps)
     weights, log_prior = run.weights.copy(), run.log_prior.copy()
-    for x, eta, eta_b in zip(
-        run.samples, dose * run.learning_rates, dose * run.prior_learning_rates, strict=True
-    ):
+    rates = np.minimum(1.0, dose * run.learning_rates)  # no step goes beyond the sample itself
+    for x, eta, eta_b in zip(run.samples, rates, dose * run.prior_learning_rates, strict=True):
         X = x[np.newaxis]
         u = theory.drive(X, weights)
         y = theory.posterior(u, log_prior, net.temperature)
@@ -129,7 +128,7 @@ def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> li
     return checks
 
 
-def _held_out(ladder: Ladder) -> tuple[FloatArray, np.ndarray]:
+def _held_out(ladder: Ladder) -> tuple[FloatArray, IntArray]:
     """Return samples and labels that learning did not see."""
     n = ladder.sizes.learning_samples
     X = np.concatenate([ladder.X_train[n : n + _MAX_HELD_OUT], ladder.X_test[:_MAX_HELD_OUT]])

@@ -7,6 +7,7 @@ included, come close to the posterior of the rate network?
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -142,6 +143,8 @@ class _LogRates:
         self.inhibition_error = np.broadcast_to(error, x.shape)[used]
 
     def _slope(self, regressor: FloatArray) -> tuple[float, float]:
+        if not self.variance.any():  # every population saturates: nothing can be told
+            return math.nan, math.nan
         centered = regressor - np.average(regressor, weights=self.variance)
         information = float((self.variance * centered**2).sum())
         return float((self.residual * centered).sum() / information), information**-0.5

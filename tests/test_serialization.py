@@ -1,0 +1,139 @@
+"""Models on disk: the same model comes back, foreign files do not, nothing half-written stays."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from softhebb_spiking import SoftHebb, SpikingSoftHebb, load_model
+from softhebb_spiking.mixture import SoftHebbMixture
+
+RNG = np.random.default_rng(0)
+WEIGHTS, LOG_PRIOR = RNG.random((3, 5)), np.log([0.5, 0.3, 0.2])
+X = RNG.random((20, 5)) + 0.1
+
+
+def rate_model() -> SoftHebb:
+    return SoftHebb.from_weights(
+        WEIGHTS, LOG_PRIOR, temperature=np.float64(0.07), batch_size=np.int64(3), random_state=4
+    ).partial_fit(X)
+
+
+def spiking_model() -> SpikingSoftHebb:
+    return SpikingSoftHebb.from_weights(
+        WEIGHTS, LOG_PRIOR, inhibition="graded", n_steps=10, settle_steps=3, random_state=None
+    ).partial_fit(X)
+
+
+@pytest.mark.parametrize("make", [rate_model, spiking_model])
+def test_round_trip(make: Any, tmp_path: Path) -> None:
+    model = make()
+    model.save(tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert type(loaded) is type(model)
+    assert loaded.get_params() == model.get_params()
+    np.testing.assert_array_equal(loaded.weights_, model.weights_)
+    np.testing.assert_array_equal(loaded.log_prior_, model.log_prior_)
+    assert (loaded.n_samples_seen_, loaded.n_features_in_) == (20, 5)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    np.testing.assert_array_equal(loaded.score_samples(X), model.score_samples(X))
+
+
+def test_a_loaded_model_goes_on_as_the_saved_one(tmp_path: Path) -> None:
+    model = spiking_model().set_params(random_state=5)
+    model.save(tmp_path / "m")
+    loaded = load_model(str(tmp_path / "m"))
+    np.testing.assert_array_equal(loaded.partial_fit(X).weights_, model.partial_fit(X).weights_)
+
+
+def test_others_may_read_the_file_as_the_umask_says(tmp_path: Path) -> None:
+    umask = os.umask(0o022)
+    try:
+        rate_model().save(tmp_path / "m")
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o644
+
+
+def test_a_generator_cannot_be_saved(tmp_path: Path) -> None:
+    model = rate_model().set_params(random_state=np.random.default_rng(0))
+    with pytest.raises(TypeError, match=r"random_state must be an integer or None .* Generator"):
+        model.save(tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m"
+    rate_model().save(path)
+    before = path.read_bytes()
+
+    def disk_full(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", disk_full)
+    for target in (path, tmp_path / "other"):
+        with pytest.raises(OSError, match="No space left"):
+            rate_model().save(target)
+    assert [file.name for file in tmp_path.iterdir()] == ["m"]
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["missing folder", "file as folder", "is a folder"])
+def test_places_that_cannot_be_written(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    target = {
+        "missing folder": tmp_path / "nowhere" / "m",
+        "file as folder": tmp_path / "file" / "m",
+        "is a folder": tmp_path / "folder",
+    }[kind]
+    with pytest.raises(OSError, match="cannot write") as caught:
+        rate_model().save(target)
+    assert str(target) in str(caught.value)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(PermissionError):
+            rate_model().save(tmp_path / "m")
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no model file at .*missing.*model\.save"):
+        load_model(tmp_path / "missing")
+    (tmp_path / "text").write_text("not a model, but long enough to be read as a header")
+    with pytest.raises(ValueError, match="text is not a safetensors file"):
+        load_model(tmp_path / "text")
+    save_file({"weights": WEIGHTS}, tmp_path / "foreign")
+    with pytest.raises(ValueError, match=r"not a model of this package.*softhebb-spiking model"):
+        load_model(tmp_path / "foreign")
+    metadata = {"format": "softhebb-spiking model 1", "class": "Pickle", "params": json.dumps({})}
+    save_file({"weights": WEIGHTS}, tmp_path / "class", metadata)
+    with pytest.raises(ValueError, match="not a model of this package"):
+        load_model(tmp_path / "class")
+
+
+@pytest.mark.parametrize("keep", [4, 100, -8])
+def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "m"
+    rate_model().save(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="is not a safetensors file"):
+        load_model(path)
+
+
+def test_both_estimators_are_models() -> None:
+    assert all(isinstance(make(), SoftHebbMixture) for make in (rate_model, spiking_model))
