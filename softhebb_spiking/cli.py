@@ -21,7 +21,13 @@ from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.serialization import check_writable_file, load_model
 from softhebb_spiking.spiking import BACKENDS, SpikingSoftHebb
 from softhebb_spiking.validation import check_choice, check_integer
-from softhebb_spiking.verification.ladder import RUNGS, Verification, backend_simulators, verify
+from softhebb_spiking.verification.ladder import (
+    MAX_SEED,
+    RUNGS,
+    Verification,
+    backend_simulators,
+    verify,
+)
 
 CHECK_FAILED = 1
 USAGE_ERROR = 2
@@ -44,15 +50,15 @@ SeedOption = Annotated[int, typer.Option("--seed", help="key of everything rando
 
 def main() -> None:
     """Run the command line; user errors are one line on stderr and exit status 2."""
+    status: int | None
     try:
         status = app(standalone_mode=False)
     except typer.TyperException as error:
         _fail(getattr(error, "format_message", error.__str__)())
     except (ValueError, TypeError, OSError, ImportError) as error:
         _fail(str(error))
-    except (KeyboardInterrupt, typer.Abort):
+    if status == INTERRUPTED:  # typer's own reading of Ctrl-C
         print("softhebb-spiking: interrupted", file=sys.stderr)  # noqa: T201
-        sys.exit(INTERRUPTED)
     sys.exit(status or 0)
 
 
@@ -78,6 +84,7 @@ def verify_command(
     started = time.monotonic()
     chosen = tuple(name.strip() for name in rungs.split(","))
     backend_simulators(chosen)
+    check_integer("seed", seed, 0, MAX_SEED)
     data = load_dataset(dataset, root=data_root)
     check_writable(output)
     with _progress() as progress:

@@ -88,7 +88,8 @@ def raster(
     axes[0].scatter(input_spikes[:, 0] * dt, input_spikes[:, 1], s=2.5, color=_INPUT_COLOR, **marks)
     axes[0].set(ylabel="input", ylim=(params.n_features - 0.5, -0.5))
     rows, counts = np.unique(output_spikes, axis=0, return_counts=True)
-    axes[1].scatter(rows[:, 0] * dt, rows[:, 1], s=4.0 * counts, color=_look(rung)[0], **marks)
+    areas = counts * min(4.0, 60.0 / counts.max(initial=1))
+    axes[1].scatter(rows[:, 0] * dt, rows[:, 1], s=areas, color=_look(rung)[0], **marks)
     axes[1].set(ylabel="population", ylim=(params.n_units - 0.3, -0.7))
     axes[1].locator_params(axis="y", integer=True)
     first = params.presentation_steps - len(inhibition)
@@ -97,7 +98,7 @@ def raster(
     axes[2].plot(time, inhibition, color=_look(rung)[0], lw=1.2)
     axes[2].legend(["log Σ exp(u/τ + b), the normaliser", "h, inhibition"], loc="lower right")
     axes[2].set(ylabel="nats", xlabel="time from the onset of the sample (ms)")
-    axes[2].set_xlim(-0.5 * dt, (params.presentation_steps - 0.5) * dt)
+    axes[2].set_xlim(-0.5 * dt, (params.presentation_steps + 0.5) * dt)
     for one in axes:
         one.axvspan(-0.5 * dt, (params.settle_steps - 0.5) * dt, color=_SETTLING_COLOR, zorder=-1)
     settled = (params.settle_steps - 0.5) * dt
@@ -152,7 +153,7 @@ def receptive_fields(
     axes[0].set_xticklabels([f"{100 * share:.1f}" for share in prior[order]])
     axes[0].tick_params(length=0)
     axes[0].set_title("prior exp(b) of the unit, %", pad=4)
-    bar = figure.colorbar(picture, ax=list(axes), shrink=0.9, aspect=5 + 8 * len(shown), pad=0.01)
+    bar = figure.colorbar(picture, ax=list(axes), shrink=0.9, aspect=4 + 6 * len(shown), pad=0.01)
     bar.set_label("weight")
 
 
@@ -223,7 +224,7 @@ def _look(rung: str) -> tuple[str, str]:
 
 def _points(axes: Axes, x: FloatArray, y: FloatArray, rung: str) -> None:
     color, marker = _look(rung)
-    axes.scatter(x, y, s=9, marker=marker, color=color, alpha=0.5, linewidths=0, rasterized=True)
+    axes.scatter(x, y, s=11, marker=marker, color=color, alpha=0.5, linewidths=0, rasterized=True)
 
 
 def convergence(
@@ -294,7 +295,7 @@ def likelihood(
         axes.plot(shown, values, color=_look(rung)[0], label=rung, **style)
     for rung, (n_shown, value) in end_points.items():
         color, marker = _look(rung)
-        look: dict[str, Any] = {"color": color, "ms": 9, "mec": "white", "zorder": 5}
+        look: dict[str, Any] = {"color": color, "ms": 8, "mfc": "none", "mew": 1.8, "zorder": 5}
         axes.plot(n_shown, value, marker, label=f"{rung}, at the end", clip_on=False, **look)
     axes.legend(loc="upper right")
     axes.ticklabel_format(useOffset=False)
@@ -315,8 +316,8 @@ def demo_figure(model: Any, data: Any) -> Figure:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11.0, 8.0), dpi=150, layout="constrained")
-        parts: Any = figure.subfigures(2, 1, height_ratios=[1.0, 4.0])
+        figure = Figure(figsize=(11.0, 7.5), dpi=150, layout="constrained")
+        parts: Any = figure.subfigures(2, 1, height_ratios=[0.7, 4.0])
         fields = {model.backend: model.weights_}
         receptive_fields(parts[0], fields, np.exp(model.log_prior_), data.image_shape)
         shown = model.record(data.X_test[:1], probes=("drive", "inhibition"))

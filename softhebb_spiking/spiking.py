@@ -171,8 +171,38 @@ class SpikingSoftHebb(SoftHebbMixture):
         TypeError, ValueError
             If data, spikes or probes are not accepted.
         """
+        run = self.make_run(
+            X, learn=learn, input_spikes=input_spikes, output_spikes=output_spikes, probes=probes
+        )
+        result = self._simulate(run)
+        if learn:
+            self._keep_state(run, result)
+        return Recording.from_result(run, result, self.backend)
+
+    def make_run(
+        self,
+        X: Any,
+        *,
+        learn: bool = False,
+        input_spikes: Any = None,
+        output_spikes: Any = None,
+        probes: Sequence[str] = (),
+    ) -> Run:
+        """Return what `record` would run, for use with a backend's own functions.
+
+        Parameters
+        ----------
+        X, learn, input_spikes, output_spikes, probes
+            As for `record`.
+
+        Returns
+        -------
+        Run
+            For `softhebb_spiking.networks.SoftHebbNetwork`, for `build_network` of the Brian2
+            backend, or for any backend's `simulate`.
+        """
         samples = self._check_samples(X)
-        run = self._run(
+        return self._run(
             samples,
             np.full(len(samples), float(learn)),
             first_sample=self.n_samples_seen_ if learn else 0,
@@ -180,10 +210,6 @@ class SpikingSoftHebb(SoftHebbMixture):
             output_spikes=output_spikes,
             probes=tuple([probes] if isinstance(probes, str) else probes),
         )
-        result = self._simulate(run)
-        if learn:
-            self._keep_state(run, result)
-        return Recording.from_result(run, result, self.backend)
 
     def network_params(self) -> NetworkParams:
         """Return the parameter object of the fitted network."""

@@ -146,7 +146,9 @@ def _minus(text: str) -> str:
 def test_only_rungs_that_took_part_have_a_row(written: tuple[dict[str, Any], Page]) -> None:
     document, page = written
     assert {rung for check in document["checks"] for rung in check["rungs"]} == {"rate", "event"}
-    assert not any("lava" in text or "brian2" in text for _, text in page.rows)
+    prose = page.text.split("How to repeat")[0].lower()
+    assert "lava" not in prose
+    assert "brian2" not in prose
 
 
 def test_verdict_of_a_passed_verification(found: Verification, tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_verdict_of_a_passed_verification(found: Verification, tmp_path: Path) -
     document, page = write(replace(found, checks=kept), tmp_path)
     assert document["passed"] is True
     text = " ".join(page.text.split())
-    assert f"✓ Passed: all {len(kept)} of {len(kept)} checks" in text
+    assert f"✓ Passed: {len(kept)} of {len(kept)} checks" in text
     assert "✗" not in text
     assert "FAILED" not in text
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,8 +20,10 @@ from softhebb_spiking.verification._plan import Ladder, Simulator, Sizes, suitab
 from softhebb_spiking.verification.check import Check
 
 RUNGS = ("event", "lava", "brian2")
+MAX_SEED = 2**31 - 1
 COMPARISONS = (clamped, posterior, expected_update, learning, clusters)
 Key = tuple[str, str]
+Finished: TypeAlias = "queue.SimpleQueue[tuple[Key, RunResult | Exception]]"
 
 _DIVERGED = 1e6
 _PATIENCE_S = 60.0  # for a rung to finish the run it is in when another has failed
@@ -111,7 +114,7 @@ def verify(
     ValueError, ImportError
         If a rung is not known or not installed, before anything is run.
     """
-    check_integer("seed", seed, 0, 2**31 - 1)
+    check_integer("seed", seed, 0, MAX_SEED)
     if not rungs or len(set(rungs)) != len(rungs):
         raise ValueError(f"rungs must name one or more different rungs, got {rungs!r}.")
     chosen = backend_simulators(rungs) if simulators is None else simulators
@@ -180,23 +183,14 @@ def run_all(
     by_rung: dict[str, list[Key]] = {}
     for key in runs:
         by_rung.setdefault(key[1].split(":")[0], []).append(key)
-    finished: queue.SimpleQueue[tuple[Key, RunResult | Exception]] = queue.SimpleQueue()
+    finished: Finished = queue.SimpleQueue()
     stop = threading.Event()
 
-    def attempt(rung: str, key: Key) -> None:
-        try:
-            finished.put((key, simulators[rung](runs[key])))
-        except Exception as error:
-            finished.put((key, error))
-
-    def work(rung: str) -> None:
-        for key in by_rung[rung]:
-            if not stop.is_set():
-                attempt(rung, key)
-
     threads = [
-        threading.Thread(target=work, args=(rung,), daemon=True)
-        for rung in by_rung
+        threading.Thread(
+            target=_work, args=(keys, runs, simulators[rung], finished, stop), daemon=True
+        )
+        for rung, keys in by_rung.items()
         if rung != "lava"
     ]
     for_this_thread = list(by_rung.get("lava", []))
@@ -206,7 +200,7 @@ def run_all(
             thread.start()
         while len(results) < len(runs):
             if for_this_thread:
-                attempt("lava", for_this_thread.pop(0))
+                _work([for_this_thread.pop(0)], runs, simulators["lava"], finished, stop)
             key, outcome = finished.get()
             if isinstance(outcome, Exception):
                 raise outcome
@@ -218,3 +212,20 @@ def run_all(
         for thread in threads:
             thread.join(timeout=_PATIENCE_S)
     return results
+
+
+def _work(
+    keys: list[Key],
+    runs: Mapping[Key, Run],
+    simulate: Simulator,
+    finished: Finished,
+    stop: threading.Event,
+) -> None:
+    """Run one after the other, until told to stop; hand failures on instead of raising them."""
+    for key in keys:
+        if stop.is_set():
+            return
+        try:
+            finished.put((key, simulate(runs[key])))
+        except Exception as error:
+            finished.put((key, error))

@@ -242,8 +242,8 @@ def _new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _panels(rungs: tuple[str, ...]) -> tuple[Figure, dict[str, Any]]:
-    figure = _new_figure(3.6 * len(rungs) + 0.1, 3.8)
+def _panels(rungs: tuple[str, ...], height: float) -> tuple[Figure, dict[str, Any]]:
+    figure = _new_figure(3.6 * len(rungs) + 0.1, height)
     return figure, dict(zip(rungs, figure.subplots(1, len(rungs), squeeze=False)[0], strict=True))
 
 
@@ -303,7 +303,7 @@ def _fields(verification: Verification) -> Figure:
 
 def _posterior(verification: Verification) -> Figure:
     ladder = verification.ladder
-    figure, panels = _panels(ladder.rungs)
+    figure, panels = _panels(ladder.rungs, 4.1)
     for rung, axes in panels.items():
         counts = verification.results["posterior", rung].spike_counts
         y = ladder.rate.predict_proba(verification.runs["posterior", rung].samples)
@@ -317,7 +317,7 @@ def _posterior(verification: Verification) -> Figure:
 
 def _update(verification: Verification) -> Figure:
     ladder = verification.ladder
-    figure, panels = _panels(ladder.rungs)
+    figure, panels = _panels(ladder.rungs, 3.9)
     for rung, axes in panels.items():
         blocks = [
             result
