@@ -95,11 +95,11 @@ def grid_of_words(n_samples: int = 20, n_steps: int = 50, n: int = 100) -> NDArr
 
 @pytest.mark.statistical
 def test_words_are_uniform() -> None:
-    """Each of nine p-values lies below 1e-6 for one seed in a million."""
+    """Five p-values below 1e-6 and four deviations of 5 sigma: 7 false alarms in a million."""
     words = grid_of_words()
     uniforms = (words.ravel() + 0.5) / 2.0**32
     assert kstest(uniforms, "uniform").pvalue > 1e-6
-    assert kstest(uniforms**1.02, "uniform").pvalue < 1e-6  # what it must see
+    assert kstest(uniforms**1.05, "uniform").pvalue < 1e-6  # what it must see
     for shift in (0, 8, 16, 24):
         counts = np.bincount((words.ravel() >> shift) & 0xFF, minlength=256)
         expected = words.size / 256
