@@ -192,7 +192,15 @@ def demo(
 
     check_writable_file(output)
     data = load_dataset("digits")
-    model = SpikingSoftHebb(20, random_state=seed).fit(data.X_train)
+    # With 64 inputs the drive is noisy: more input spikes, slower PSPs, neurons to spare.
+    model = SpikingSoftHebb(
+        20,
+        max_probability=0.5,
+        psp_tau_ms=20.0,
+        settle_steps=40,
+        population_size=128,
+        random_state=seed,
+    ).fit(data.X_train)
     for name, value in _facts(model, data).items():
         console.print(f"{name}: {value}")
     demo_figure(model, data).savefig(output)

@@ -17,7 +17,7 @@ pytest.importorskip("jinja2")
 from softhebb_spiking import SpikingSoftHebb, load_dataset, plots
 from softhebb_spiking.backends import event
 from softhebb_spiking.theory import cross_entropy
-from softhebb_spiking.verification import Verification, report, verify
+from softhebb_spiking.verification import Verification, figures, report, verify
 
 COMMAND = "softhebb-spiking verify --rungs event --quick <& more>"
 FIGURES = ("raster", "fields", "posterior", "update", "convergence", "likelihood")
@@ -193,7 +193,7 @@ def test_markup_in_a_check_is_text(found: Verification, tmp_path: Path) -> None:
 def test_whole_course_is_the_presentation_itself(found: Verification) -> None:
     run, probed = found.runs["posterior", "event"], found.results["posterior", "event"]
     sample = 7
-    result = event.simulate(report.whole_course(run.network, run, sample))
+    result = event.simulate(figures.whole_course(run.network, run, sample))
     for name in ("input_spikes", "output_spikes"):
         rows = getattr(probed, name)
         own = rows[rows[:, 0] == sample, 1:]
@@ -205,7 +205,7 @@ def test_whole_course_is_the_presentation_itself(found: Verification) -> None:
 
 
 def test_learning_course_ends_where_the_verification_ended(found: Verification) -> None:
-    shown, states = report.learning_course(found)
+    shown, states = figures.learning_course(found)
     run, result = found.runs["learning", "event"], found.results["learning", "event"]
     assert shown[0] == 0
     assert shown[-1] == len(run.samples)

@@ -18,6 +18,7 @@ SLOW_RUNGS = ("lava", "brian2")
 
 # Two-sided false-alarm rate of a k·σ check: 6e-5 for k = 4. A run makes a few tens of them.
 K_SIGMA = 4.0
+REQUIREMENT = "a requirement, not an error bar"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ SIZES: Mapping[tuple[str, bool], Sizes] = {
         update_samples=20,
         update_repeats=200,
         slow_repeats=3,
-        convergence_repeats=200,
+        convergence_repeats=300,
         learning_units=20,
         learning_samples=500,
     ),
@@ -97,7 +98,7 @@ SIZES: Mapping[tuple[str, bool], Sizes] = {
         update_samples=10,
         update_repeats=100,
         slow_repeats=1,
-        convergence_repeats=100,
+        convergence_repeats=200,
         learning_units=20,
         learning_samples=200,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +46,10 @@ class Check:
     def bound(self) -> str:
         """The bound in print."""
         if self.low is None:
-            return f"≤ {self.high:.4g}"
+            return f"≤ {self.high:.5g}"
         if self.high is None:
-            return f"≥ {self.low:.4g}"
-        return f"in [{self.low:.4g}, {self.high:.4g}]"
+            return f"≥ {self.low:.5g}"
+        return f"in [{self.low:.5g}, {self.high:.5g}]"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the check as plain data for JSON."""
@@ -56,8 +57,13 @@ class Check:
             "name": self.name,
             "rungs": list(self.rungs),
             "statistic": self.statistic,
-            "value": self.value if self.value == self.value else None,
-            "bound": [self.low, self.high],
+            "value": _finite(self.value),
+            "bound": [_finite(self.low), _finite(self.high)],
             "bound_from": self.bound_from,
             "passed": self.passed,
         }
+
+
+def _finite(number: float | None) -> float | None:
+    """Return the number, or None where JSON has no word for it."""
+    return number if number is not None and math.isfinite(number) else None

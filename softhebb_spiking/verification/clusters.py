@@ -11,7 +11,7 @@ from softhebb_spiking import theory
 from softhebb_spiking.params import NetworkParams, Run, RunResult
 from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.validation import FloatArray, IntArray
-from softhebb_spiking.verification._plan import K_SIGMA, SLOW_RUNGS, Ladder, Simulator
+from softhebb_spiking.verification._plan import K_SIGMA, REQUIREMENT, SLOW_RUNGS, Ladder, Simulator
 from softhebb_spiking.verification._statistics import match_units
 from softhebb_spiking.verification.check import Check
 
@@ -122,7 +122,7 @@ def _checks(
             statistic="smallest cosine of a unit with the mean of its true cluster",
             value=float(cosines.min()),
             low=MIN_COSINE,
-            bound_from="stated for the rung",
+            bound_from=REQUIREMENT,
         ),
         Check(
             name="Bayes/cluster priors",

@@ -11,29 +11,15 @@ import platform
 import tempfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from scipy.special import logsumexp
-
-from softhebb_spiking import __version__, plots, theory
-from softhebb_spiking.backends import event
-from softhebb_spiking.encoding import psp_gain
-from softhebb_spiking.params import NetworkParams, Run, RunResult
-from softhebb_spiking.validation import FloatArray, IntArray
-from softhebb_spiking.verification import expected_update, learning
-from softhebb_spiking.verification._statistics import (
-    normalized_counts,
-    sampling_floor,
-    slope_through_origin,
-    total_variation,
-)
+from softhebb_spiking import __version__, plots
 from softhebb_spiking.verification.check import Check
+from softhebb_spiking.verification.figures import figures
 from softhebb_spiking.verification.ladder import Verification
 
 if TYPE_CHECKING:
@@ -41,10 +27,6 @@ if TYPE_CHECKING:
 
 JSON_NAME, HTML_NAME = "verify.json", "verify.html"
 _LIBRARIES = ("numpy", "numba", "lava-nc", "brian2")
-_MAX_HELD_OUT = 2000
-_N_CHUNKS = 20
-# A sample is drawn whose winner gets about this share, so that there is something to share out.
-_SHARE_OF_WINNER = 0.6
 _DPI = 180  # of the points in the pictures; everything else is vectors
 
 
@@ -145,18 +127,6 @@ def summary(verification: Verification, *, elapsed_s: float, command: str) -> di
     }
 
 
-def figures(verification: Verification) -> dict[str, Figure]:
-    """Return the pictures of the report by name; those that need the event rung only with it."""
-    import matplotlib
-
-    drawers = {"fields": _fields, "posterior": _posterior, "update": _update}
-    if "event" in verification.ladder.rungs:
-        drawers |= {"raster": _raster, "convergence": _convergence}
-    drawers["likelihood"] = _likelihood
-    with matplotlib.rc_context(plots.STYLE):
-        return {name: draw(verification) for name, draw in drawers.items()}
-
-
 def _plain(check: Check) -> dict[str, Any]:
     return {**check.as_dict(), "value": check.value if math.isfinite(check.value) else None}
 
@@ -234,164 +204,3 @@ def _data_uri(figure: Figure) -> str:
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(buffer, format="svg", dpi=_DPI, metadata=nothing)
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _new_figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _panels(rungs: tuple[str, ...], height: float) -> tuple[Figure, dict[str, Any]]:
-    figure = _new_figure(3.6 * len(rungs) + 0.1, height)
-    return figure, dict(zip(rungs, figure.subplots(1, len(rungs), squeeze=False)[0], strict=True))
-
-
-def whole_course(network: NetworkParams, run: Run, sample: int) -> Run:
-    """Return a frozen run of one sample of `run` in which settling is probed as well.
-
-    Without settling steps the PSPs would be scaled to reach x sooner, so the weights make up
-    for it: spikes, drive and inhibition are those of `run`.
-    """
-    x = run.samples[sample : sample + 1]
-    open_from_onset = replace(network, n_steps=network.presentation_steps, settle_steps=0)
-    scale = psp_gain(x, network)[0] / psp_gain(x, open_from_onset)[0]
-    return replace(
-        run,
-        network=open_from_onset,
-        samples=x,
-        weights=run.weights * scale,
-        learning_rates=np.zeros(1),
-        prior_learning_rates=np.zeros(1),
-        first_sample=run.first_sample + sample,
-        probes=("drive", "inhibition"),
-        keep_spikes=True,
-    )
-
-
-def _raster(verification: Verification) -> Figure:
-    ladder, run = verification.ladder, verification.runs["posterior", "event"]
-    winner = ladder.rate.predict_proba(run.samples).max(axis=1)
-    chosen = whole_course(run.network, run, int(np.abs(winner - _SHARE_OF_WINNER).argmin()))
-    result = event.simulate(chosen)
-    x = result.probes["drive"][0] / run.network.temperature + run.log_prior
-    figure = _new_figure(10.4, 6.6)
-    plots.raster(
-        figure,
-        result.input_spikes[:, 1:],
-        result.output_spikes[:, 1:],
-        result.probes["inhibition"][0],
-        np.asarray(logsumexp(x, axis=1)),
-        run.network,
-    )
-    return figure
-
-
-def _fields(verification: Verification) -> Figure:
-    ladder = verification.ladder
-    results = {rung: verification.results["learning", rung] for rung in ladder.rungs}
-    first = ladder.rungs[0]
-    rate = learning.rate_reference(verification.runs["learning", first], results[first])
-    weights = {rung: learning.learned(rate, found).weights for rung, found in results.items()}
-    figure = _new_figure(10.4, 0.55 + 0.5 * (1 + len(weights)))
-    prior = np.exp(rate.log_prior_)
-    plots.receptive_fields(
-        figure, {"rate": rate.weights_, **weights}, prior, ladder.data.image_shape
-    )
-    return figure
-
-
-def _posterior(verification: Verification) -> Figure:
-    ladder = verification.ladder
-    figure, panels = _panels(ladder.rungs, 4.1)
-    for rung, axes in panels.items():
-        counts = verification.results["posterior", rung].spike_counts
-        y = ladder.rate.predict_proba(verification.runs["posterior", rung].samples)
-        measured = normalized_counts(counts)
-        distance = total_variation(measured, y).mean()
-        floor = sampling_floor(y, counts.sum(axis=1)).mean()
-        title = f"{rung}, {len(y)} samples\nmean TV {distance:.3f}, sampling alone {floor:.3f}"
-        plots.posterior_scatter(axes, y, measured, rung=rung, title=title)
-    return figure
-
-
-def _update(verification: Verification) -> Figure:
-    ladder = verification.ladder
-    figure, panels = _panels(ladder.rungs, 3.9)
-    for rung, axes in panels.items():
-        blocks = [
-            result
-            for (group, variant), result in verification.results.items()
-            if group == "update" and variant.startswith(f"{rung}:feedback:")
-        ]
-        n_shown = sum(len(block.spike_counts) for block in blocks)
-        changes = [expected_update.mean_update(ladder, block)[:2] for block in blocks]
-        target, measured = (np.sum(one, axis=0) / n_shown for one in zip(*changes, strict=True))
-        slope = slope_through_origin(target, measured)
-        title = f"{rung}, {n_shown} presentations"
-        plots.update_regression(axes, target, measured, slope=slope, rung=rung, title=title)
-    return figure
-
-
-def _convergence(verification: Verification) -> Figure:
-    found = expected_update.convergence(verification.ladder, "event", verification.results)
-    figure = _new_figure(5.2, 3.9)
-    plots.convergence(
-        figure.subplots(), found.spikes_per_psp, found.errors, order=found.order, rung="event"
-    )
-    return figure
-
-
-def _likelihood(verification: Verification) -> Figure:
-    held_out = verification.ladder.X_test[:_MAX_HELD_OUT]
-    shown, states = learning_course(verification)
-    tau = verification.runs["learning", verification.ladder.rungs[0]].network.temperature
-    curves = {
-        rung: (shown, np.array([theory.cross_entropy(held_out, *state, tau) for state in course]))
-        for rung, course in states.items()
-    }
-    ends = {}
-    for rung in verification.ladder.rungs:
-        if rung not in curves:
-            result = verification.results["learning", rung]
-            value = theory.cross_entropy(held_out, result.weights, result.log_prior, tau)
-            ends[rung] = (int(shown[-1]), value)
-    figure = _new_figure(5.2, 3.9)
-    plots.likelihood(figure.subplots(), curves, ends)
-    return figure
-
-
-State = tuple[FloatArray, FloatArray]
-
-
-def learning_course(verification: Verification) -> tuple[IntArray, dict[str, list[State]]]:
-    """Return weights and log priors of the rate and the event rung on the way of learning."""
-    first = verification.ladder.rungs[0]
-    run, whole = verification.runs["learning", first], verification.results["learning", first]
-    # Most is learned from the first samples, so the first chunks are short.
-    edges = np.unique(np.rint(len(run.samples) * np.linspace(0, 1, _N_CHUNKS + 1) ** 2).astype(int))
-    states: dict[str, list[State]] = {"rate": [(run.weights, run.log_prior)]}
-    if "event" in verification.ladder.rungs:
-        states["event"] = [(run.weights, run.log_prior)]
-    for start, stop in pairwise(edges):
-        counts = replace(whole, spike_counts=whole.spike_counts[start:stop])
-        rate = learning.rate_reference(_part(run, start, stop, states["rate"][-1]), counts)
-        states["rate"].append((rate.weights_, rate.log_prior_))
-        if "event" in states:
-            result: RunResult = event.simulate(_part(run, start, stop, states["event"][-1]))
-            states["event"].append((result.weights, result.log_prior))
-    return edges, states
-
-
-def _part(run: Run, start: int, stop: int, state: State) -> Run:
-    """Return a piece of a run that goes on from a state."""
-    weights, log_prior = state
-    return replace(
-        run,
-        samples=run.samples[start:stop],
-        weights=weights,
-        log_prior=log_prior,
-        learning_rates=run.learning_rates[start:stop],
-        prior_learning_rates=run.prior_learning_rates[start:stop],
-        first_sample=run.first_sample + int(start),
-    )
