@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,9 @@ class SpikingSoftHebb(SoftHebbMixture):
         Passes of `fit` over the data.
     init : {"data", "random"}
         Initial weights, as in `SoftHebb`.
+    backend_options : dict, optional
+        Keywords for the backend's `simulate`, e.g. ``{"target": "cython"}`` for Brian2 or
+        ``{"timeout_s": 60}`` for Lava.
     random_state : int, Generator, RandomState or None
         For initial weights and spikes. With an int, every call is repeatable.
 
@@ -99,6 +102,7 @@ class SpikingSoftHebb(SoftHebbMixture):
         psp_tau_ms: float = 10.0,
         n_epochs: int = 1,
         init: str = "data",
+        backend_options: Mapping[str, Any] | None = None,
         random_state: Any = None,
     ) -> None:
         self.n_units = n_units
@@ -118,6 +122,7 @@ class SpikingSoftHebb(SoftHebbMixture):
         self.psp_tau_ms = psp_tau_ms
         self.n_epochs = n_epochs
         self.init = init
+        self.backend_options = backend_options
         self.random_state = random_state
 
     def predict_proba(self, X: Any) -> FloatArray:
@@ -232,7 +237,7 @@ class SpikingSoftHebb(SoftHebbMixture):
             log_prior=self.log_prior_,
             learning_rates=self.learning_rate * rate_factors,
             prior_learning_rates=self.prior_learning_rate * rate_factors,
-            seed=self._seed(),
+            seed=self._seed(learn=bool(rate_factors.any())),
             **options,
         )
 
@@ -241,17 +246,27 @@ class SpikingSoftHebb(SoftHebbMixture):
         self.log_prior_ = result.log_prior
         self.n_samples_seen_ += len(run.samples)
 
-    def _seed(self) -> int:
-        """Return the key of this call's spikes: the same each time for an integer random_state."""
-        return int(as_generator(self.random_state).integers(_MAX_SEED))
+    def _seed(self, *, learn: bool) -> int:
+        """Return the key of this call's spikes: the same each time for an integer random_state.
+
+        Learning and reading have keys of their own, so that what is read off training samples
+        does not see the noise the weights were learned from.
+        """
+        keys = as_generator(self.random_state).integers(_MAX_SEED, size=2)
+        return int(keys[0 if learn else 1])
 
     def _simulate(self, run: Run) -> RunResult:
         module = importlib.import_module(f"softhebb_spiking.backends.{self.backend}")
-        result: RunResult = module.simulate(run)
+        result: RunResult = module.simulate(run, **(self.backend_options or {}))
         return result
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_choice("backend", self.backend, BACKENDS)
         check_choice("arithmetic", self.arithmetic, ARITHMETICS)
-        self._network_params(n_features=1)  # it checks the rest
+        self._network_params(n_features=1)  # it checks the other parameters
+        if not isinstance(self.backend_options, Mapping | None):
+            raise TypeError(
+                "backend_options must be a dict of keywords or None, got "
+                f"{type(self.backend_options).__name__}."
+            )
