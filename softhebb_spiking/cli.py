@@ -21,6 +21,7 @@ from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.serialization import check_writable_file, load_model
 from softhebb_spiking.spiking import BACKENDS, SpikingSoftHebb
 from softhebb_spiking.validation import check_choice, check_integer
+from softhebb_spiking.verification.check import brief
 from softhebb_spiking.verification.ladder import (
     MAX_SEED,
     RUNGS,
@@ -239,11 +240,11 @@ def _progress() -> Progress:
 
 
 def _print_checks(found: Verification) -> None:
-    table = Table("check", "rungs", "value", "bound", "")
+    table = Table("check", "rungs", "value", "bound", "", box=None)
     for check in found.checks:
         verdict = "passed" if check.passed else "[bold]FAILED[/bold]"
         rungs = ", ".join(check.rungs)
-        table.add_row(check.name, rungs, f"{check.value:.4g}", check.bound, verdict)
+        table.add_row(check.name, rungs, brief(check.value), check.bound, verdict)
     console.print(table)
     n_passed = sum(check.passed for check in found.checks)
     console.print(f"{n_passed} of {len(found.checks)} checks passed")
@@ -251,5 +252,5 @@ def _print_checks(found: Verification) -> None:
         if not check.passed:
             console.print(
                 f"FAILED {check.name} ({', '.join(check.rungs)}): {check.statistic} is "
-                f"{check.value:.4g}, must be {check.bound} ({check.bound_from})"
+                f"{brief(check.value)}, must be {check.bound} ({check.bound_from})"
             )

@@ -8,13 +8,14 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml, load_digits
 from sklearn.model_selection import train_test_split
 
-from softhebb_spiking.validation import FloatArray, check_choice
+from softhebb_spiking.validation import check_choice
 
 DATASETS = ("digits", "mnist", "fashion-mnist")
 ROOT_VARIABLE = "SOFTHEBB_DATA"
@@ -31,7 +32,7 @@ class Dataset:
     name : str
         Name of the data set.
     X_train, X_test : ndarray of shape (n_samples, n_features)
-        Pixels in [0, 1].
+        Pixels in [0, 1]; single precision where they come from 8-bit images.
     y_train, y_test : ndarray of shape (n_samples,)
         Labels.
     image_shape : tuple of int
@@ -39,9 +40,9 @@ class Dataset:
     """
 
     name: str
-    X_train: FloatArray
+    X_train: NDArray[np.floating[Any]]
     y_train: NDArray[np.int64]
-    X_test: FloatArray
+    X_test: NDArray[np.floating[Any]]
     y_test: NDArray[np.int64]
     image_shape: tuple[int, int]
 
@@ -169,8 +170,9 @@ def _image_dataset(
                 f"go with {len(labels)} labels (shape {labels.shape}). Fetch the files again."
             )
 
-    def pixels(images: NDArray[np.uint8]) -> FloatArray:
-        return images.reshape(len(images), -1) / 255.0
+    def pixels(images: NDArray[np.uint8]) -> NDArray[np.floating[Any]]:
+        # Eight bits lose nothing in single precision, and it takes half the memory.
+        return images.reshape(len(images), -1) / np.float32(255.0)
 
     return Dataset(
         name=name,

@@ -1,6 +1,7 @@
 """Shared by all tests: errors of arithmetic are errors, and a naive oracle of docs/model.md."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -55,7 +56,7 @@ def _run_oracle(
     assert run.input_spikes is not None
     assert run.output_spikes is not None
     fired = {tuple(row) for row in run.input_spikes.tolist()}
-    emitted = [tuple(row) for row in run.output_spikes.tolist()]
+    emitted = Counter(tuple(row) for row in run.output_spikes.tolist())
     w = [[float(value) for value in row] for row in run.weights]
     b = [float(value) for value in run.log_prior]
     shape = (len(run.samples), net.n_steps)
@@ -71,7 +72,7 @@ def _run_oracle(
         eta_b = prior_scale * run.prior_learning_rates[m] / (r * net.n_steps)
         u, a, s, h, v = [0.0] * K, [0.0] * K, [0.0] * n, 0.0, 0.0
         for j in range(steps):
-            now = [i for i in range(n) if (m, j, i) in fired]
+            now = {i for i in range(n) if (m, j, i) in fired}
             # 1. Dendrite
             if synapse_delay == 0:
                 a = [g * sum(w[k][i] for i in now) for k in range(K)]
@@ -83,7 +84,7 @@ def _run_oracle(
                 h = log_sum
             # 3. Output spikes
             rates[m, j] = [min(1.0, r / M * math.exp(min(z[k] - h, 700.0))) for k in range(K)]
-            n_k = [emitted.count((m, j, k)) for k in range(K)]
+            n_k = [emitted[m, j, k] for k in range(K)]
             N = sum(n_k)
             # 4. Input spikes
             s = [d * s[i] + (g if i in now else 0.0) for i in range(n)]
@@ -115,6 +116,25 @@ def oracle() -> Callable[..., OracleResult]:
     return _run_oracle
 
 
+# No run is drawn with the default seed: its spikes would repeat the draws of its samples.
+def _clamp(run: Run, seed: int | np.random.Generator = 7) -> Run:
+    """Return the run with random spikes given, several of a population in a step among them."""
+    rng = np.random.default_rng(seed)
+    net = run.network
+    shape = (len(run.samples), net.presentation_steps)
+    fired = rng.random((*shape, net.n_features)) < 0.3
+    counts = np.minimum(rng.poisson(1.0, (*shape, net.n_units)), net.population_size)
+    rows = np.argwhere(counts)
+    rows = np.repeat(rows, counts[tuple(rows.T)], axis=0)
+    return replace(run, input_spikes=np.argwhere(fired), output_spikes=rows)
+
+
+@pytest.fixture(scope="session")
+def clamp() -> Callable[..., Run]:
+    """The function `clamp(run, seed)` that gives a run random spikes."""
+    return _clamp
+
+
 def _clamped_run(
     seed: int = 0,
     *,
@@ -125,7 +145,7 @@ def _clamped_run(
     prior_learning_rate: float = 0.1,
     **network: Any,
 ) -> Run:
-    """Return a small run with random spikes given, several of a population in a step among them."""
+    """Return a small run with random spikes given."""
     rng = np.random.default_rng(seed)
     options: dict[str, Any] = {
         "temperature": 0.1,
@@ -138,21 +158,16 @@ def _clamped_run(
     net = NetworkParams(n_features=n_features, n_units=n_units, **(options | network))
     samples = rng.random((n_samples, n_features)) + 0.01
     weights = rng.random((n_units, n_features)) + 0.01
-    fired = rng.random((n_samples, net.presentation_steps, n_features)) < 0.3
-    counts = rng.poisson(1.0, (n_samples, net.presentation_steps, n_units))
-    counts = np.minimum(counts, net.population_size)
-    rows = np.argwhere(counts)
-    return Run(
+    run = Run(
         network=net,
         samples=samples / np.linalg.norm(samples, axis=1, keepdims=True),
         weights=weights / np.linalg.norm(weights, axis=1, keepdims=True),
         log_prior=np.log(rng.dirichlet(np.full(n_units, 5.0))),
         learning_rates=np.linspace(learning_rate, 0.5 * learning_rate, n_samples),
         prior_learning_rates=np.full(n_samples, prior_learning_rate),
-        input_spikes=np.argwhere(fired),
-        output_spikes=np.repeat(rows, counts[tuple(rows.T)], axis=0),
         probes=PROBES,
     )
+    return _clamp(run, rng)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 
+def brief(number: float | None) -> str:
+    """Return a number in print: four decimals around 1, else four digits."""
+    if number is None:
+        return "–"
+    if 0.1 <= abs(number) < 10.0:
+        return f"{number:.4f}".rstrip("0").rstrip(".")
+    return f"{number:.4g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """A measured number, the bound it must keep, and where the bound comes from.
@@ -46,10 +55,10 @@ class Check:
     def bound(self) -> str:
         """The bound in print."""
         if self.low is None:
-            return f"≤ {self.high:.5g}"
+            return f"≤ {brief(self.high)}"
         if self.high is None:
-            return f"≥ {self.low:.5g}"
-        return f"in [{self.low:.5g}, {self.high:.5g}]"
+            return f"≥ {brief(self.low)}"
+        return f"in [{brief(self.low)}, {brief(self.high)}]"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the check as plain data for JSON."""
