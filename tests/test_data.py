@@ -96,7 +96,7 @@ def test_idx_files(
     np.testing.assert_array_equal(found.y_train, content("train-labels-idx1-ubyte"))
     assert found.X_test.shape == (4, 6)
     np.testing.assert_array_equal(found.y_test, content("t10k-labels-idx1-ubyte"))
-    assert found.X_train.dtype == np.float64
+    assert found.X_train.dtype == np.float32
     assert found.y_train.dtype == np.int64
 
 
