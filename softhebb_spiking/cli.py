@@ -240,14 +240,16 @@ def _progress() -> Progress:
 
 
 def _print_checks(found: Verification) -> None:
-    table = Table("check", "rungs", "value", "bound", "", box=None)
+    table = Table("check", "rungs", "value", "bound", "from", "", box=None)
     for check in found.checks:
         verdict = "passed" if check.passed else "[bold]FAILED[/bold]"
         rungs = ", ".join(check.rungs)
-        table.add_row(check.name, rungs, brief(check.value), check.bound, verdict)
+        table.add_row(check.name, rungs, brief(check.value), check.bound, check.bound_from, verdict)
     console.print(table)
     n_passed = sum(check.passed for check in found.checks)
     console.print(f"{n_passed} of {len(found.checks)} checks passed")
+    if not any(check.name.startswith("clamped/") for check in found.checks):
+        console.print("not checked: clamped (it compares two rungs; name at least two)")
     for check in found.checks:
         if not check.passed:
             console.print(

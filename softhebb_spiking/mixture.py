@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +26,7 @@ from softhebb_spiking.validation import (
 
 INITS = ("data", "random")
 _SPREAD_OF_DATA_INIT = 0.5
+_STATE = ("weights_", "log_prior_", "n_features_in_", "n_samples_seen_")
 
 MixtureT = TypeVar("MixtureT", bound="SoftHebbMixture")
 
@@ -121,12 +124,18 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         if initial_weights is None:
             initial_weights = self._initial_weights(samples)
         initial_weights = as_float_matrix("initial_weights", initial_weights)
-        unit_norm_samples(samples[:1], initial_weights.shape[1])
-        self._set_state(initial_weights, initial_log_prior)
+        if initial_weights.shape[1] != samples.shape[1]:
+            raise ValueError(
+                f"initial_weights have {initial_weights.shape[1]} features, but X has "
+                f"{samples.shape[1]} features; pass weights of shape "
+                f"({self.n_units}, {samples.shape[1]})."
+            )
         n_total = self.n_epochs * len(samples)
-        for epoch in range(self.n_epochs):
-            shown = np.arange(epoch * len(samples), (epoch + 1) * len(samples))
-            self._learn(samples, 1.0 - shown / n_total)
+        with self._unchanged_on_failure():
+            self._set_state(initial_weights, initial_log_prior)
+            for epoch in range(self.n_epochs):
+                shown = np.arange(epoch * len(samples), (epoch + 1) * len(samples))
+                self._learn(samples, 1.0 - shown / n_total)
         return self
 
     def partial_fit(self: MixtureT, X: Any, y: Any = None) -> MixtureT:
@@ -146,10 +155,26 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         self._check_parameters()
         started = hasattr(self, "weights_")
         samples = unit_norm_samples(X, self.n_features_in_ if started else None)
-        if not started:
-            self._set_state(self._initial_weights(samples), None)
-        self._learn(samples, np.ones(len(samples)))
+        with self._unchanged_on_failure():
+            if not started:
+                self._set_state(self._initial_weights(samples), None)
+            self._learn(samples, np.ones(len(samples)))
         return self
+
+    @contextlib.contextmanager
+    def _unchanged_on_failure(self) -> Iterator[None]:
+        """Put the learned state back if learning does not come to its end."""
+        before = {name: getattr(self, name) for name in _STATE if hasattr(self, name)}
+        before = {
+            name: np.copy(value) if np.ndim(value) else value for name, value in before.items()
+        }
+        try:
+            yield
+        except BaseException:
+            for name in _STATE:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
 
     def _learn(self, samples: FloatArray, rate_factors: FloatArray) -> None:
         """Learn from unit-norm samples with learning rates scaled sample by sample."""
@@ -226,7 +251,8 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
             )
         prior = np.full(self.n_units, -np.log(self.n_units))
         if log_prior is not None:
-            prior = as_float_matrix("log_prior", np.atleast_2d(np.asarray(log_prior)))[0]
+            given = np.asarray(log_prior)
+            prior = as_float_matrix("log_prior", given[np.newaxis])[0] if given.ndim == 1 else given
             if prior.shape != (self.n_units,):
                 raise ValueError(f"log_prior must have shape ({self.n_units},), got {prior.shape}.")
         self.weights_ = weights.copy()
@@ -247,6 +273,9 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         mean = theory.unit_rows(samples.mean(axis=0, keepdims=True))
         too_few = len(samples) < self.n_units
         chosen = generator.choice(len(samples), size=self.n_units, replace=too_few)
+        if too_few:  # units that start alike would stay alike for ever
+            noise = theory.unit_rows(generator.uniform(size=(self.n_units, samples.shape[1])))
+            return theory.unit_rows(samples[chosen] + _SPREAD_OF_DATA_INIT * noise)
         return theory.unit_rows(mean + _SPREAD_OF_DATA_INIT * (samples[chosen] - mean))
 
     def __sklearn_tags__(self) -> Tags:

@@ -121,6 +121,11 @@ def load_model(path: str | Path) -> Any:
             f"{path} is not a model of this package: its header says "
             f"format={metadata.get('format')!r}, expected {_FORMAT!r}."
         )
+    missing = {"params", "n_samples_seen"} - set(metadata) | {"weights", "log_prior"} - set(tensors)
+    if missing:
+        raise ValueError(
+            f"{path} is damaged: it lacks {', '.join(sorted(missing))}; save it again."
+        )
     params = json.loads(metadata["params"])
     model: Any = classes[metadata["class"]].from_weights(
         tensors["weights"], tensors["log_prior"], **params

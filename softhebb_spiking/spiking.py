@@ -207,6 +207,8 @@ class SpikingSoftHebb(SoftHebbMixture):
             backend, or for any backend's `simulate`.
         """
         samples = self._check_samples(X)
+        if not isinstance(learn, bool | np.bool_):
+            raise TypeError(f"learn must be True or False, got {learn!r}.")
         return self._run(
             samples,
             np.full(len(samples), float(learn)),

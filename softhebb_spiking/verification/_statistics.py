@@ -26,13 +26,13 @@ def sampling_floor(y: FloatArray, n_spikes: IntArray) -> FloatArray:
     y : ndarray of shape (n_samples, n_units)
         Posteriors.
     n_spikes : ndarray of shape (n_samples,)
-        Spikes N of each sample, positive.
+        Spikes N of each sample; a silent sample counts as one with a single spike.
 
     Returns
     -------
     ndarray of shape (n_samples,)
     """
-    n = n_spikes[:, np.newaxis]
+    n = np.maximum(n_spikes[:, np.newaxis], 1)
     m = np.floor(n * y) + 1.0
     deviation = 2.0 * m * (1.0 - y) * binom.pmf(m, n, y)
     return np.asarray(0.5 * (deviation / n).sum(axis=1))
@@ -64,14 +64,6 @@ def match_units(weights: FloatArray, reference: FloatArray) -> tuple[IntArray, F
 
 
 def normalized_counts(counts: IntArray) -> FloatArray:
-    """Return spike counts as a posterior, rows summing to 1; silent rows are refused.
-
-    Raises
-    ------
-    ValueError
-        If a sample drew no spike at all.
-    """
+    """Return spike counts as a posterior, rows summing to 1; uniform where there is no spike."""
     totals = counts.sum(axis=1, keepdims=True)
-    if (totals == 0).any():
-        raise ValueError(f"sample {int(totals.argmin())} drew no output spike at all.")
-    return np.asarray(counts / totals)
+    return np.where(totals > 0, counts / np.maximum(totals, 1), 1.0 / counts.shape[1])

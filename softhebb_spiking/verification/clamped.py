@@ -15,6 +15,7 @@ from softhebb_spiking.verification.check import Check
 
 N_SAMPLES = 40
 N_UNITS = 20
+N_STEPS, SETTLE_STEPS = 50, 10
 LEARNING_RATE = 0.1
 PRIOR_LEARNING_RATE = 0.02
 _ROUNDINGS_PER_STEP = 1000
@@ -24,7 +25,10 @@ def plan(ladder: Ladder, simulators: Mapping[str, Simulator]) -> dict[tuple[str,
     """Draw spikes once, on the first rung, and give them to all rungs."""
     samples = ladder.X_train[:N_SAMPLES]
     network = NetworkParams(
-        n_features=samples.shape[1], n_units=N_UNITS, n_steps=50, settle_steps=10
+        n_features=samples.shape[1],
+        n_units=N_UNITS,
+        n_steps=N_STEPS,
+        settle_steps=SETTLE_STEPS,
     )
     free = Run(
         network=network,
@@ -61,7 +65,7 @@ def _state(result: RunResult) -> dict[str, FloatArray]:
 
 
 def _compare(name: str, pair: tuple[str, ...], one: FloatArray, other: FloatArray) -> Check:
-    n_steps = N_SAMPLES * 60
+    n_steps = N_SAMPLES * (SETTLE_STEPS + N_STEPS)
     bound = float(_ROUNDINGS_PER_STEP * np.finfo(float).eps * n_steps)
     return Check(
         name=f"clamped/{name}",

@@ -23,6 +23,8 @@ LEARNING_RATE = 1e-6
 MIN_COSINE = 0.995
 SLOPE_BOUNDS = {"exact": (0.96, 1.02), "feedback": (0.93, 1.05), "graded": (0.93, 1.05)}
 N_BLOCKS = 10
+# Ten blocks estimate σ itself to a quarter: t with 9 degrees of freedom in place of 4σ.
+T_QUANTILE = 7.0
 CONVERGENCE_TAUS_MS = (5.0, 10.0, 20.0, 40.0)
 ORDER_BOUNDS = (-1.3, -0.7)
 
@@ -210,38 +212,65 @@ def _slope(ladder: Ladder, block: RunResult) -> float:
 def _slow_checks(
     ladder: Ladder, rung: str, results: Mapping[tuple[str, str], RunResult]
 ) -> list[Check]:
-    """Compare a slow rung's few presentations with the fast rung's mean, within error bars.
+    """Compare a slow rung's few presentations with the fast rung's blocks, within error bars.
 
-    Without a fast rung to compare with, the stated bounds of the rate update are used.
+    Without a fast rung to compare with, the requirements on the fast rung are used.
     """
     own = results["update", f"{rung}:feedback:0"]
-    target, measured, _, _ = _changes(ladder, [own])
-    value = slope_through_origin(target, measured)
-    low, high = SLOPE_BOUNDS["feedback"]
-    reference: tuple[str, ...] = ("rate", rung)
-    bound_from = REQUIREMENT
+    target, measured, target_b, measured_b = _changes(ladder, [own])
+    n_shown = len(own.spike_counts)
     fast = [name for name in ladder.rungs if name not in SLOW_RUNGS]
-    if fast:
-        blocks = [results["update", f"{fast[0]}:feedback:{i}"] for i in range(N_BLOCKS)]
-        slopes = np.array([_slope(ladder, block) for block in blocks])
-        share = len(own.spike_counts) / len(blocks[0].spike_counts)
-        sigma = slopes.std(ddof=1) * np.sqrt(1 / share + 1 / N_BLOCKS)
-        # Ten blocks estimate σ itself to a quarter; t with 9 degrees at the rate of 4σ is 6.9.
-        k = 6.9
-        low, high = slopes.mean() - k * sigma, slopes.mean() + k * sigma
-        reference = (fast[0], rung)
-        bound_from = f"mean of {fast[0]} ± {k}σ (t₉ at the false-alarm rate of {K_SIGMA:g}σ)"
+    blocks = [results["update", f"{fast[0]}:feedback:{i}"] for i in range(N_BLOCKS) if fast]
+    compared = [_changes(ladder, [block]) for block in blocks]
+    share = n_shown / len(blocks[0].spike_counts) if blocks else 1.0
+    lowest, origin = MIN_COSINE, REQUIREMENT
+    if blocks:
+        # The part of a mean update that is noise, relative, grows as presentations get fewer.
+        noise = np.mean([cosine(block[0], block[1]) ** -2 - 1 for block in compared]) / share
+        lowest = float((1 + 2 * noise) ** -0.5)
+        origin = f"twice the noise that {fast[0]} has in as many presentations"
+    weight_bound = _t_interval([slope_through_origin(c[0], c[1]) for c in compared], share)
+    prior_bound = _t_interval([slope_through_origin(c[2], c[3]) for c in compared], share)
+    rungs = (fast[0] if fast else "rate", rung)
+    slope_origin = (
+        f"mean of {rungs[0]} ± {T_QUANTILE}σ (t₉ at the false-alarm rate of {K_SIGMA:g}σ)"
+    )
     return [
         Check(
+            name="expected update/direction, feedback",
+            rungs=("rate", rung),
+            statistic=f"cosine of mean Δw over {n_shown} presentations with η y (x − u w)",
+            value=cosine(target, measured),
+            low=lowest,
+            bound_from=origin,
+        ),
+        Check(
             name="expected update/slope per spike, feedback",
-            rungs=reference,
-            statistic=f"slope of mean Δw over {len(own.spike_counts)} presentations, per spike",
-            value=value,
-            low=low,
-            high=high,
-            bound_from=bound_from,
-        )
+            rungs=rungs,
+            statistic=f"slope of mean Δw over {n_shown} presentations, per spike",
+            value=slope_through_origin(target, measured),
+            low=weight_bound[0],
+            high=weight_bound[1],
+            bound_from=slope_origin if fast else REQUIREMENT,
+        ),
+        Check(
+            name="expected update/log prior, feedback",
+            rungs=rungs,
+            statistic=f"slope of mean Δb over {n_shown} presentations, per spike",
+            value=slope_through_origin(target_b, measured_b),
+            low=prior_bound[0],
+            high=prior_bound[1],
+            bound_from=slope_origin if fast else REQUIREMENT,
+        ),
     ]
+
+
+def _t_interval(slopes: list[float], share: float) -> tuple[float, float]:
+    """Return where a slope measured on `share` of a block must lie, given those of the blocks."""
+    if not slopes:
+        return SLOPE_BOUNDS["feedback"]
+    width = T_QUANTILE * np.std(slopes, ddof=1) * np.sqrt(1 / share + 1 / len(slopes))
+    return float(np.mean(slopes) - width), float(np.mean(slopes) + width)
 
 
 def _order_check(ladder: Ladder, rung: str, results: Mapping[tuple[str, str], RunResult]) -> Check:

@@ -213,8 +213,8 @@ def _bayes(ladder: Ladder, reference: SoftHebb, rung: str, found: Learned) -> li
     own_norm_error = _norm_error(reference.weights_, own_mean_y)
     own_distance = float(total_variation(np.exp(reference.log_prior_), own_mean_y))
     final = theory.log_likelihood(X, found.weights, found.log_prior, TEMPERATURE)
-    fall = _initial_likelihood(ladder, X, TEMPERATURE) - final
-    error = float(fall.std(ddof=1) / np.sqrt(len(fall)))
+    change = _initial_likelihood(ladder, X, TEMPERATURE) - final
+    error = float(change.std(ddof=1) / np.sqrt(len(change)))
     low, high = _INITIAL_NORMS
     return [
         Check(
@@ -248,7 +248,7 @@ def _bayes(ladder: Ladder, reference: SoftHebb, rung: str, found: Learned) -> li
             name="Bayes/cross-entropy",
             rungs=(rung,),
             statistic=f"change of cross-entropy on {len(X)} samples not shown, nats per sample",
-            value=float(fall.mean()),
+            value=float(change.mean()),
             high=-K_SIGMA * error,
             bound_from=f"below 0 by {K_SIGMA:g} standard errors of the paired difference",
         ),

@@ -15,7 +15,7 @@ import numpy as np
 from softhebb_spiking import theory
 from softhebb_spiking.params import Run, RunResult
 from softhebb_spiking.validation import FloatArray, IntArray
-from softhebb_spiking.verification._plan import K_SIGMA, SLOW_RUNGS, Ladder, Simulator
+from softhebb_spiking.verification._plan import K_SIGMA, REQUIREMENT, SLOW_RUNGS, Ladder, Simulator
 from softhebb_spiking.verification._statistics import (
     normalized_counts,
     sampling_floor,
@@ -26,6 +26,7 @@ from softhebb_spiking.verification.check import Check
 
 NOISE_ALLOWANCE = 0.04
 MAX_LOST_SHARE = 0.01
+TOTAL_RATE = (0.8, 1.6)
 _LOG_LOWEST_RATE = -12.0
 
 
@@ -51,6 +52,8 @@ def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> li
         X = ladder.X_test[: len(result.spike_counts)]
         rates = _LogRates(ladder, result)
         checks += [
+            _silence(rung, result),
+            _total_rate(ladder, rung, result),
             _total_variation(ladder, rung, X, result),
             _drive(ladder, rung, X, result),
             rates.log_ratio_slope(rung),
@@ -58,6 +61,31 @@ def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> li
             rates.saturation(rung),
         ]
     return checks
+
+
+def _silence(rung: str, result: RunResult) -> Check:
+    return Check(
+        name="posterior/silent samples",
+        rungs=(rung,),
+        statistic="samples without a single output spike while read",
+        value=float((result.spike_counts.sum(axis=1) == 0).sum()),
+        high=0.0,
+        bound_from="exact",
+    )
+
+
+def _total_rate(ladder: Ladder, rung: str, result: RunResult) -> Check:
+    net = ladder.network
+    nominal = net.total_rate * net.n_steps
+    return Check(
+        name="posterior/total rate",
+        rungs=(rung,),
+        statistic="output spikes of the layer, as a multiple of total_rate",
+        value=float(result.spike_counts.sum(axis=1).mean() / nominal),
+        low=TOTAL_RATE[0],
+        high=TOTAL_RATE[1],
+        bound_from=f"{REQUIREMENT}: inhibition lags by a step, so the rate lies above",
+    )
 
 
 def _total_variation(ladder: Ladder, rung: str, X: FloatArray, result: RunResult) -> Check:
