@@ -1,5 +1,6 @@
 """The Lava rung against the oracle, and what happens when it breaks."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -327,6 +328,116 @@ def test_an_ended_caller_leaves_nothing(
         assert marked(mark) == []  # gone by the time the exception reaches the user
     assert wait_until(lambda: not marked(mark), 15.0)
     assert wait_until(lambda: not any(path.exists() for path in segments), 5.0)
+
+
+PRESENT = """
+import multiprocessing, sys, traceback
+sys.path[:0] = {path!r}
+import numpy as np
+from softhebb_spiking.networks import SoftHebbNetwork
+from softhebb_spiking.params import NetworkParams, Run
+run = Run(
+    network=NetworkParams(n_features=1, n_units=1), samples=np.ones((2000, 1)),
+    weights=np.ones((1, 1)), log_prior=np.zeros(1), learning_rates=np.ones(2000),
+    prior_learning_rates=np.zeros(2000),
+)
+with SoftHebbNetwork(run, record_to={record_to!r}) as network:
+    try:
+        network.present(timeout_s={timeout_s!r})
+    except BaseException:
+        assert multiprocessing.active_children() == []  # gone by the time the user hears of it
+        try:
+            network.present()
+        except RuntimeError as error:
+            assert "has ended" in str(error)
+            print("cleaned up", file=sys.stderr)
+        network.stop()
+        raise
+"""
+
+
+@pytest.fixture
+def presenting() -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], str]]]:
+    """Start a process, leader of a group, that runs a long network in itself."""
+    started = []
+
+    def start(
+        record_to: str | None = None, timeout_s: float | None = None
+    ) -> tuple[subprocess.Popen[bytes], str]:
+        name, value = "SOFTHEBB_TEST_MARK", uuid.uuid4().hex
+        script = PRESENT.format(path=sys.path, record_to=record_to, timeout_s=timeout_s)
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            env=os.environ | {name: value},
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process, f"{name}={value}"
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def segments() -> set[Path]:
+    return set(Path("/dev/shm").glob("*"))
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [
+        ({"record_to": "/nonexistent"}, [b"RuntimeError: The Lava net", b"FileNotFoundError: "]),
+        ({"timeout_s": 0.5}, [b"TimeoutError: The Lava net", b"did not end within 0.5 s"]),
+    ],
+)
+def test_a_network_in_the_users_process_fails_cleanly(
+    presenting: Callable[..., Any], options: dict[str, Any], messages: list[bytes]
+) -> None:
+    before = segments()
+    process, mark = presenting(**options)
+    _, errors = process.communicate(timeout=60.0)
+    assert process.returncode == 1
+    assert all(message in errors for message in (*messages, b"cleaned up")), errors
+    assert wait_until(lambda: not marked(mark), 5.0)
+    assert wait_until(lambda: not segments() - before, 5.0)
+
+
+@needs_proc
+@pytest.mark.parametrize("send", [os.kill, os.killpg])  # killpg is what Ctrl-C does
+def test_an_interrupt_ends_a_network_in_the_users_process(
+    presenting: Callable[..., Any], send: Callable[[int, int], None]
+) -> None:
+    process, mark = presenting()
+    assert wait_until(lambda: len(marked(mark)) >= 9, 60.0)
+    assert wait_until(lambda: mapped_segments(marked(mark)), 10.0)
+    time.sleep(2.0)
+    mapped = mapped_segments(marked(mark))
+    send(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30.0)
+    assert process.returncode != 0
+    assert errors.rstrip().endswith(b"KeyboardInterrupt")
+    assert b"cleaned up" in errors
+    assert wait_until(lambda: not marked(mark), 5.0)
+    assert wait_until(lambda: not any(path.exists() for path in mapped), 5.0)
+
+
+@needs_proc
+def test_a_model_process_that_is_killed_is_noticed(presenting: Callable[..., Any]) -> None:
+    process, _ = presenting()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    assert wait_until(lambda: len(children.read_text().split()) >= 7, 60.0)
+    time.sleep(2.0)
+    os.kill(int(children.read_text().split()[-1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=30.0)
+    assert b"ended with exit code -9" in errors
+    assert b"cleaned up" in errors
 
 
 USER_SCRIPT = """

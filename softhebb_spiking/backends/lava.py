@@ -6,7 +6,6 @@ its own and collects what the models recorded.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from softhebb_spiking._lava_compat import require_lava as require_installed
 from softhebb_spiking.backends import _lava_worker
+from softhebb_spiking.networks.supervision import default_timeout_s, describe, model_failure
 from softhebb_spiking.params import Run, RunResult
 from softhebb_spiking.validation import check_real
 
@@ -57,27 +57,10 @@ def simulate(run: Run, *, timeout_s: float | None = None) -> RunResult:
     require_installed()
     timeout_s = default_timeout_s(run) if timeout_s is None else timeout_s
     check_real("timeout_s", timeout_s, 0.0, low_open=True)
-    net = run.network
-    description = (
-        f"The Lava network of {net.n_features} inputs and {net.n_units} units, "
-        f"{len(run.samples)} samples of {net.presentation_steps} steps,"
-    )
     result: RunResult = _lava_worker.call_in_session(
-        f"{__name__}:run_network", run, timeout_s, description
+        f"{__name__}:run_network", run, timeout_s, describe(run)
     )
     return result
-
-
-def default_timeout_s(run: Run) -> float:
-    """Return seconds in which even a busy machine should have run the network.
-
-    Lava takes 1 to 3 ms for a step of a small network. A learning step also handles one array of
-    n_features² and several of n_units × n_features numbers, about 1 ns each.
-    """
-    net = run.network
-    sizes = net.n_features * (net.n_features + 10 * net.n_units)
-    step_s = 0.03 + (2e-8 * sizes if run.learn or "psp" in run.probes else 0.0)
-    return 120.0 + step_s * len(run.samples) * (net.presentation_steps + 1)
 
 
 def run_network(run: Run, directory: str) -> RunResult:
@@ -99,7 +82,7 @@ def run_network(run: Run, directory: str) -> RunResult:
 
     logging.getLogger().addFilter(_is_unexpected)
     network = SoftHebbNetwork(run, record_to=directory)
-    present(network.present, network.encoder, directory)
+    present(network.present_unwatched, network.encoder, directory)
     network.stop()
     return _collect(run, Path(directory))
 
@@ -124,33 +107,6 @@ def present(run_network: Callable[[], None], process: Any, directory: str) -> No
             if failure is not None:
                 _lava_worker.report_failure(directory, failure)
             raise
-
-
-def model_failure(process: Any) -> str | None:
-    """Return the traceback of a ProcessModel that failed, or None.
-
-    Lava itself logs it below the level that is shown, and waits for ever if another model waits
-    for a message of the one that failed.
-
-    Parameters
-    ----------
-    process : AbstractProcess
-        Any Process of the network.
-
-    Returns
-    -------
-    str or None
-        The traceback, or by which signal the model's process was ended.
-    """
-    infrastructure = getattr(process.runtime, "_messaging_infrastructure", None)
-    for actor in getattr(infrastructure, "actors", ()):
-        failure = actor.exception
-        if failure is not None:
-            return str(failure[1])
-        with contextlib.suppress(ValueError):  # closed, so it ended in order
-            if actor.exitcode:
-                return f"A process of the network ended with exit code {actor.exitcode}."
-    return None
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

@@ -105,7 +105,7 @@ def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> li
 def mean_update(
     ladder: Ladder, result: RunResult
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return target and measured change of the weights, target and measured of the log prior.
+    """Return target and measured change of the weights, target and measured of the prior.
 
     All are sums over the presentations, divided by the learning rate.
     """
@@ -159,9 +159,10 @@ def _changes(
     # How often the nominal number of spikes each sample drew, over all its presentations.
     dose = counts.sum(axis=1, keepdims=True) / (net.total_rate * net.n_steps)
     target = theory.weight_update(X, u, dose * y, w)
-    target_b = (dose * (y * np.exp(-b) - 1)).sum(axis=0)
+    target_b = (dose * (y - np.exp(b))).sum(axis=0)
     measured = sum(block.weights - w for block in blocks) / LEARNING_RATE
-    measured_b = sum(block.log_prior - b for block in blocks) / LEARNING_RATE
+    # As a change of the prior itself, e^b Δb: in Δb a few units of vanishing prior outweigh all.
+    measured_b = np.exp(b) * sum(block.log_prior - b for block in blocks) / LEARNING_RATE
     return target, np.asarray(measured), target_b, np.asarray(measured_b)
 
 
@@ -195,7 +196,7 @@ def _fast_checks(
         Check(
             name=f"expected update/log prior, {inhibition}",
             rungs=("rate", rung),
-            statistic="slope of mean Δb against η (y exp(−b) − 1), per realised output spike",
+            statistic="slope of mean exp(b) Δb against η (y − exp(b)), per realised output spike",
             value=slope_through_origin(target_b, measured_b),
             low=low,
             high=high,
@@ -256,7 +257,7 @@ def _slow_checks(
         Check(
             name="expected update/log prior, feedback",
             rungs=rungs,
-            statistic=f"slope of mean Δb over {n_shown} presentations, per spike",
+            statistic=f"slope of mean exp(b) Δb over {n_shown} presentations, per spike",
             value=slope_through_origin(target_b, measured_b),
             low=prior_bound[0],
             high=prior_bound[1],

@@ -1,0 +1,173 @@
+"""Watch over a Lava run in this process, and end it as a whole when it fails.
+
+Lava waits for ever where one model waits for a message of another that failed, and its own stop()
+waits for models that are gone. Importing this module does not import Lava.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing.process
+import threading
+import time
+from typing import Any
+
+from softhebb_spiking.params import Run
+
+_POLL_S = 0.25
+_GRACE_S = 5.0
+
+
+def describe(run: Run) -> str:
+    """Return what runs, as the subject of a sentence."""
+    net = run.network
+    return (
+        f"The Lava network of {net.n_features} inputs and {net.n_units} units, "
+        f"{len(run.samples)} samples of {net.presentation_steps} steps,"
+    )
+
+
+def default_timeout_s(run: Run) -> float:
+    """Return seconds in which even a busy machine should have run the network.
+
+    Lava takes 1 to 3 ms for a step of a small network. A learning step also handles one array of
+    n_features² and several of n_units × n_features numbers, about 1 ns each.
+    """
+    net = run.network
+    sizes = net.n_features * (net.n_features + 10 * net.n_units)
+    step_s = 0.03 + (2e-8 * sizes if run.learn or "psp" in run.probes else 0.0)
+    return 120.0 + step_s * len(run.samples) * (net.presentation_steps + 1)
+
+
+def model_failure(process: Any) -> str | None:
+    """Return the traceback of a ProcessModel that failed, or None.
+
+    Lava itself logs it below the level that is shown, and waits for ever if another model waits
+    for a message of the one that failed.
+
+    Parameters
+    ----------
+    process : AbstractProcess
+        Any Process of the network.
+
+    Returns
+    -------
+    str or None
+        The traceback, or by which signal the model's process was ended.
+    """
+    infrastructure = getattr(process.runtime, "_messaging_infrastructure", None)
+    for actor in getattr(infrastructure, "actors", ()):
+        failure = actor.exception
+        if failure is not None:
+            return str(failure[1])
+        with contextlib.suppress(ValueError):  # closed, so it ended in order
+            if actor.exitcode:
+                return f"A process of the network ended with exit code {actor.exitcode}."
+    return None
+
+
+def run_watched(
+    process: Any, n_steps: int, config: Any, timeout_s: float, description: str
+) -> None:
+    """Run the network of a Process; return after its last step.
+
+    The run itself does not block, so this thread is free to watch it, and can be interrupted.
+    After an exception the network still has to be ended, with `end`.
+
+    Parameters
+    ----------
+    process : AbstractProcess
+        Any Process of the network.
+    n_steps : int
+        Lava steps.
+    config : RunConfig
+        Selects the models.
+    timeout_s : float
+        Seconds after which the run is given up.
+    description : str
+        What runs, for the messages.
+
+    Raises
+    ------
+    RuntimeError
+        If a model failed, with its traceback.
+    TimeoutError
+        If the run did not end in time.
+    """
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.runtime.mgmt_token_enums import MGMT_RESPONSE, enum_equal
+
+    started = time.monotonic()
+    try:
+        process.run(condition=RunSteps(num_steps=n_steps, blocking=False), run_cfg=config)
+    except Exception as error:
+        failure = getattr(error, "trace", None)  # Lava's mark on what a model's __init__ raised
+        if failure is None:
+            raise
+        raise RuntimeError(f"{description} failed:\n{failure}") from None
+
+    answers = process.runtime.service_to_runtime
+    answered = threading.Event()
+    for port in answers:
+        port.observer = answered.set
+    while not all(port.probe() for port in answers):
+        failure = model_failure(process)
+        if failure is not None:
+            raise RuntimeError(f"{description} failed:\n{failure}")
+        waited = time.monotonic() - started
+        if waited >= timeout_s:
+            raise TimeoutError(
+                f"{description} did not end within {timeout_s:g} s and was stopped after "
+                f"{waited:.1f} s. Pass a longer timeout_s if it was merely slow."
+            )
+        answered.wait(min(_POLL_S, timeout_s - waited))
+        answered.clear()
+    for port in answers:
+        port.observer = None
+
+    if any(enum_equal(port.peek(), MGMT_RESPONSE.ERROR) for port in answers):
+        # The service says so before the model has sent its traceback.
+        deadline = time.monotonic() + _GRACE_S
+        failure = model_failure(process)
+        while failure is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+            failure = model_failure(process)
+        raise RuntimeError(f"{description} failed:\n{failure or 'No model sent a traceback.'}")
+    process.wait()
+
+
+def end(process: Any) -> None:
+    """End a network whatever its state: its operating system processes and its shared memory.
+
+    Lava's stop(), which its Processes also call when they are deleted, does nothing afterwards.
+
+    Parameters
+    ----------
+    process : AbstractProcess
+        Any Process of the network.
+    """
+    runtime = process.runtime
+    infrastructure = getattr(runtime, "_messaging_infrastructure", None)
+    if infrastructure is None:
+        return
+    runtime._is_started = runtime._is_running = False
+    _end_actors(infrastructure.actors)
+    for port in (*runtime.runtime_to_service, *runtime.service_to_runtime):
+        port.join()
+    runtime.join()
+    if infrastructure.smm is not None:
+        infrastructure.smm.shutdown()
+
+
+def _end_actors(actors: list[Any]) -> None:
+    """End Lava's processes and forget them; their own join() has no time limit."""
+    join = multiprocessing.process.BaseProcess.join
+    for method in ("terminate", "kill"):
+        for actor in actors:
+            with contextlib.suppress(ValueError):  # closed, so it has been joined
+                getattr(actor, method)()
+        deadline = time.monotonic() + _GRACE_S
+        for actor in actors:
+            with contextlib.suppress(ValueError):
+                join(actor, max(0.0, deadline - time.monotonic()))
+    actors.clear()
