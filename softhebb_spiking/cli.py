@@ -240,12 +240,14 @@ def _progress() -> Progress:
 
 
 def _print_checks(found: Verification) -> None:
-    table = Table("check", "rungs", "value", "bound", "from", "", box=None)
     for check in found.checks:
-        verdict = "passed" if check.passed else "[bold]FAILED[/bold]"
-        rungs = ", ".join(check.rungs)
-        table.add_row(check.name, rungs, brief(check.value), check.bound, check.bound_from, verdict)
-    console.print(table)
+        verdict = "passed" if check.passed else "FAILED"
+        console.print(
+            f"{verdict}  {check.name} ({', '.join(check.rungs)}): {brief(check.value)}, "
+            f"must be {check.bound} ({check.bound_from})",
+            markup=False,
+            soft_wrap=True,
+        )
     n_passed = sum(check.passed for check in found.checks)
     console.print(f"{n_passed} of {len(found.checks)} checks passed")
     if not any(check.name.startswith("clamped/") for check in found.checks):
@@ -254,5 +256,7 @@ def _print_checks(found: Verification) -> None:
         if not check.passed:
             console.print(
                 f"FAILED {check.name} ({', '.join(check.rungs)}): {check.statistic} is "
-                f"{brief(check.value)}, must be {check.bound} ({check.bound_from})"
+                f"{brief(check.value)}, must be {check.bound} ({check.bound_from})",
+                markup=False,
+                soft_wrap=True,
             )
