@@ -102,16 +102,6 @@ def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> li
     return checks
 
 
-def mean_update(
-    ladder: Ladder, result: RunResult
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return target and measured change of the weights, target and measured of the prior.
-
-    All are sums over the presentations, divided by the learning rate.
-    """
-    return _changes(ladder, [result])
-
-
 def convergence(
     ladder: Ladder, rung: str, results: Mapping[tuple[str, str], RunResult]
 ) -> Convergence:
@@ -143,14 +133,17 @@ def convergence(
 
 def _relative_error(ladder: Ladder, result: RunResult) -> FloatArray:
     """Return (mean update − target) / ‖target‖, shape (n_units, n_features)."""
-    target, measured, _, _ = _changes(ladder, [result])
+    target, measured, _, _ = mean_update(ladder, [result])
     return np.asarray((measured - target) / np.linalg.norm(target))
 
 
-def _changes(
+def mean_update(
     ladder: Ladder, blocks: list[RunResult]
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Sum targets and measured changes over blocks of presentations of the same samples."""
+    """Return target and measured change of the weights, target and measured of the prior.
+
+    All are sums over blocks of presentations of the same samples, divided by the learning rate.
+    """
     w, b, net = ladder.rate.weights_, ladder.rate.log_prior_, ladder.network
     X = ladder.X_test[: ladder.sizes.update_samples]
     u = theory.drive(X, w)
@@ -170,7 +163,7 @@ def _fast_checks(
     ladder: Ladder, rung: str, inhibition: str, results: Mapping[tuple[str, str], RunResult]
 ) -> list[Check]:
     blocks = [results["update", f"{rung}:{inhibition}:{i}"] for i in range(N_BLOCKS)]
-    target, measured, target_b, measured_b = _changes(ladder, blocks)
+    target, measured, target_b, measured_b = mean_update(ladder, blocks)
     n_shown = sum(len(block.spike_counts) for block in blocks)
     low, high = SLOPE_BOUNDS[inhibition]
     spread = np.std([_slope(ladder, block) for block in blocks], ddof=1) / np.sqrt(N_BLOCKS)
@@ -206,7 +199,7 @@ def _fast_checks(
 
 
 def _slope(ladder: Ladder, block: RunResult) -> float:
-    target, measured, _, _ = _changes(ladder, [block])
+    target, measured, _, _ = mean_update(ladder, [block])
     return slope_through_origin(target, measured)
 
 
@@ -218,11 +211,11 @@ def _slow_checks(
     Without a fast rung to compare with, the requirements on the fast rung are used.
     """
     own = results["update", f"{rung}:feedback:0"]
-    target, measured, target_b, measured_b = _changes(ladder, [own])
+    target, measured, target_b, measured_b = mean_update(ladder, [own])
     n_shown = len(own.spike_counts)
     fast = [name for name in ladder.rungs if name not in SLOW_RUNGS]
     blocks = [results["update", f"{fast[0]}:feedback:{i}"] for i in range(N_BLOCKS) if fast]
-    compared = [_changes(ladder, [block]) for block in blocks]
+    compared = [mean_update(ladder, [block]) for block in blocks]
     share = n_shown / len(blocks[0].spike_counts) if blocks else 1.0
     lowest, origin = MIN_COSINE, REQUIREMENT
     if blocks:

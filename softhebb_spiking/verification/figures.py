@@ -133,8 +133,8 @@ def _update(verification: Verification) -> Figure:
             if group == "update" and variant.startswith(f"{rung}:feedback:")
         ]
         n_shown = sum(len(block.spike_counts) for block in blocks)
-        changes = [expected_update.mean_update(ladder, block)[:2] for block in blocks]
-        target, measured = (np.sum(one, axis=0) / n_shown for one in zip(*changes, strict=True))
+        target, measured, _, _ = expected_update.mean_update(ladder, blocks)
+        target, measured = target / n_shown, measured / n_shown
         slope = slope_through_origin(target, measured)
         title = f"{rung}, {n_shown} presentations"
         plots.update_regression(axes, target, measured, slope=slope, rung=rung, title=title)
