@@ -6,6 +6,7 @@ from typing import Any
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 
+from softhebb_spiking.fixed_network import fixed_network_of
 from softhebb_spiking.networks import supervision
 from softhebb_spiking.params import Run
 from softhebb_spiking.processes import RateEncoder, SoftHebbLayer, SpikeCounter
@@ -27,6 +28,8 @@ class SoftHebbNetwork:
 
     Attributes
     ----------
+    fixed : FixedNetwork or None
+        The integers of the network, if the run is in fixed point: then the Vars hold integers.
     encoder : RateEncoder
     layer : SoftHebbLayer
     counter : SpikeCounter
@@ -42,6 +45,7 @@ class SoftHebbNetwork:
     def __init__(self, run: Run, *, record_to: str | None = None, log_config: Any = None) -> None:
         params, n_samples = run.network, len(run.samples)
         self.run = run
+        self.fixed = None if run.fixed is None else fixed_network_of(run)
         self._ended = False
         self.encoder = RateEncoder(
             params=params,
@@ -49,6 +53,7 @@ class SoftHebbNetwork:
             seed=run.seed,
             first_sample=run.first_sample,
             input_spikes=run.input_spikes,
+            fixed=self.fixed,
             record_to=record_to if run.keep_spikes else None,
             log_config=log_config,
         )
@@ -61,6 +66,7 @@ class SoftHebbNetwork:
             seed=run.seed,
             first_sample=run.first_sample,
             output_spikes=run.output_spikes,
+            fixed=self.fixed,
             n_samples=n_samples,
             record_to=record_to,
             probes=run.probes,
@@ -117,7 +123,8 @@ class SoftHebbNetwork:
 
     def _steps_and_config(self) -> tuple[int, Any]:
         steps = lava_steps(self.run.network, len(self.run.samples))
-        return steps, Loihi2SimCfg(select_tag="floating_pt")
+        tag = "floating_pt" if self.fixed is None else "fixed_pt"
+        return steps, Loihi2SimCfg(select_tag=tag)
 
     def stop(self) -> None:
         """End the run and all its operating system processes."""

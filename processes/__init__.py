@@ -9,6 +9,7 @@ from softhebb_spiking._lava_compat import require_lava
 require_lava()
 
 from softhebb_spiking.processes.lateral_inhibition.process import LateralInhibition  # noqa: E402
+from softhebb_spiking.processes.plastic_dense.process import PlasticDense  # noqa: E402
 from softhebb_spiking.processes.rate_encoder.process import RateEncoder  # noqa: E402
 from softhebb_spiking.processes.soft_wta.process import SoftWTA  # noqa: E402
 from softhebb_spiking.processes.softhebb_layer.process import SoftHebbLayer  # noqa: E402
@@ -17,6 +18,7 @@ from softhebb_spiking.processes.synapse_manager.process import SynapseManager  #
 
 __all__ = [
     "LateralInhibition",
+    "PlasticDense",
     "RateEncoder",
     "SoftHebbLayer",
     "SoftWTA",

@@ -23,6 +23,12 @@ from softhebb_spiking.validation import FloatArray, IntArray
 INPUT_STREAM = 0
 NEURON_STREAM = 1
 POPULATION_STREAM = 2
+# In integers: comparisons of neurons, updates to make, and roundings.
+COMPARE_STREAM = 3
+DOSE_STREAM = 4
+PRIOR_STREAM = 5
+TRACE_STREAM = 6
+SYNAPSE_STREAM = 7
 
 _MULTIPLIER_0 = np.uint64(0xD2511F53)
 _MULTIPLIER_1 = np.uint64(0xCD9E8D57)
@@ -71,7 +77,9 @@ def philox_4x32(
 
 
 @njit(cache=True)
-def uniform_words(seed: int, stream: int, sample: int, step: int, n: int) -> NDArray[np.uint32]:
+def uniform_words(
+    seed: int, stream: int, sample: int, step: int, n: int, first_block: int = 0
+) -> NDArray[np.uint32]:
     """Return the random words of indices 0 … n−1.
 
     Parameters
@@ -80,6 +88,8 @@ def uniform_words(seed: int, stream: int, sample: int, step: int, n: int) -> NDA
         Key and counter.
     n : int
         How many indices.
+    first_block : int
+        Count indices from the first one of this block of four.
 
     Returns
     -------
@@ -88,7 +98,7 @@ def uniform_words(seed: int, stream: int, sample: int, step: int, n: int) -> NDA
     """
     words = np.empty(n, np.uint32)
     for block in range((n + 3) // 4):
-        four = philox_4x32(np.uint64(seed), stream, sample, step, block)
+        four = philox_4x32(np.uint64(seed), stream, sample, step, first_block + block)
         for lane in range(min(4, n - 4 * block)):
             words[4 * block + lane] = np.uint32(four[lane])
     return words

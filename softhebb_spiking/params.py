@@ -1,7 +1,8 @@
 """The one description of a network that every rung of the ladder runs.
 
-Three passive, validated containers and nothing else: `NetworkParams` says what the network is,
-`Run` what is shown to it, `RunResult` what a backend hands back. They hold no equations, so that
+Passive, validated containers and nothing else: `NetworkParams` says what the network is,
+`FixedPointParams` which integers it is made of if it is not floating point, `Run` what is shown to
+it, `RunResult` what a backend hands back. They hold no equations, so that
 two backends which share them share no physics. `docs/model.md` says what each number does.
 """
 
@@ -21,6 +22,7 @@ from softhebb_spiking.validation import (
 
 INHIBITIONS = ("feedback", "graded", "exact")
 PROBES = ("drive", "inhibition", "psp")
+ROUNDINGS = ("per_synapse", "shared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,51 @@ class NetworkParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FixedPointParams:
+    """How a network is held in integers; see `softhebb_spiking.fixed_network`.
+
+    Parameters
+    ----------
+    rounding : {"per_synapse", "shared"}
+        How learned weights, and the traces of inputs, are rounded to their bits: with a random
+        number for each, or, as Lava's own `LearningDense` does, with one for all in a step.
+    learning_epoch : int
+        Steps between two updates of the weights (Lava's t_epoch), in [1, 63]. It divides the
+        steps of a presentation and its reset step.
+    learning_step : float
+        Size η' of one update. A population learns from its spikes by as many updates of this
+        size, at random, as give the learning rate in the mean; few large updates are rounded less
+        often than many small ones.
+    weight_exponent, trace_exponent : int, optional
+        Weights are multiples of 2**weight_exponent, traces of 2**trace_exponent; chosen by the
+        number of inputs if not given.
+    table_bits : int
+        Binary logarithm of the number of entries in the tables of powers and logarithms.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter has the wrong type or lies outside its range.
+    """
+
+    rounding: str = "per_synapse"
+    learning_epoch: int = 1
+    learning_step: float = 0.016
+    weight_exponent: int | None = None
+    trace_exponent: int | None = None
+    table_bits: int = 6
+
+    def __post_init__(self) -> None:
+        check_choice("rounding", self.rounding, ROUNDINGS)
+        check_integer("learning_epoch", self.learning_epoch, 1, 63)
+        check_real("learning_step", self.learning_step, 0.0, 1.0, low_open=True)
+        for name in ("weight_exponent", "trace_exponent"):
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name), -24, 0)
+        check_integer("table_bits", self.table_bits, 0, 12)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What is shown to a network, in which state it starts, and what is wanted back.
 
@@ -128,6 +175,8 @@ class Run:
         Whether the spikes are wanted back.
     probes : tuple of str
         Of "drive", "inhibition", "psp".
+    fixed : FixedPointParams, optional
+        Run in integers; in floating point if not given.
 
     Raises
     ------
@@ -147,6 +196,7 @@ class Run:
     output_spikes: IntArray | None = None
     keep_spikes: bool = True
     probes: tuple[str, ...] = ()
+    fixed: FixedPointParams | None = None
 
     def __post_init__(self) -> None:
         net, n_samples = self.network, len(self.samples)

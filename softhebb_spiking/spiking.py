@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 
 from softhebb_spiking.mixture import SoftHebbMixture
-from softhebb_spiking.params import NetworkParams, Run, RunResult, network_field_names
+from softhebb_spiking.params import (
+    FixedPointParams,
+    NetworkParams,
+    Run,
+    RunResult,
+    network_field_names,
+)
 from softhebb_spiking.recording import Recording
 from softhebb_spiking.validation import FloatArray, as_generator, check_choice
 
 BACKENDS = ("event", "lava", "brian2")
-ARITHMETICS = ("float",)
+ARITHMETICS = ("float", "fixed")
 _MAX_SEED = 2**63
 
 
@@ -31,8 +37,12 @@ class SpikingSoftHebb(SoftHebbMixture):
         Units K.
     backend : {"event", "lava", "brian2"}
         The rung that runs the network.
-    arithmetic : {"float"}
-        Number format of the network.
+    arithmetic : {"float", "fixed"}
+        Floating point, or the integers of a chip; "fixed" runs on the event and the Lava rung.
+    rounding : {"per_synapse", "shared"}
+        In integers: how learned weights are rounded, see `FixedPointParams`.
+    fixed_options : dict, optional
+        In integers: other keywords of `FixedPointParams`, e.g. ``{"learning_epoch": 10}``.
     inhibition : {"feedback", "graded", "exact"}
         How inhibition finds the normaliser; see `NetworkParams`.
     temperature : float
@@ -88,6 +98,8 @@ class SpikingSoftHebb(SoftHebbMixture):
         *,
         backend: str = "event",
         arithmetic: str = "float",
+        rounding: str = "per_synapse",
+        fixed_options: Mapping[str, Any] | None = None,
         inhibition: str = "feedback",
         temperature: float = 0.02,
         learning_rate: float = 0.1,
@@ -108,6 +120,8 @@ class SpikingSoftHebb(SoftHebbMixture):
         self.n_units = n_units
         self.backend = backend
         self.arithmetic = arithmetic
+        self.rounding = rounding
+        self.fixed_options = fixed_options
         self.inhibition = inhibition
         self.temperature = temperature
         self.learning_rate = learning_rate
@@ -226,6 +240,12 @@ class SpikingSoftHebb(SoftHebbMixture):
         names = set(network_field_names()) - {"n_features"}
         return NetworkParams(n_features=n_features, **{name: getattr(self, name) for name in names})
 
+    def _fixed_params(self) -> FixedPointParams | None:
+        """Return how the network is held in integers, None in floating point."""
+        if self.arithmetic == "float":
+            return None
+        return FixedPointParams(rounding=self.rounding, **(self.fixed_options or {}))
+
     def _learn(self, samples: FloatArray, rate_factors: FloatArray) -> None:
         run = self._run(samples, rate_factors, first_sample=self.n_samples_seen_, keep_spikes=False)
         self._keep_state(run, self._simulate(run))
@@ -240,6 +260,7 @@ class SpikingSoftHebb(SoftHebbMixture):
             learning_rates=self.learning_rate * rate_factors,
             prior_learning_rates=self.prior_learning_rate * rate_factors,
             seed=self._seed(learn=bool(rate_factors.any())),
+            fixed=self._fixed_params(),
             **options,
         )
 

@@ -10,8 +10,20 @@ from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from numpy.typing import NDArray
 
 from softhebb_spiking.encoding import psp_decay
+from softhebb_spiking.fixed_point import (
+    DECAY_BITS,
+    GAIN_FRACTION_BITS,
+    LOG_FRACTION_BITS,
+    STATE,
+    exp2_table,
+    log2_integer,
+    log2_sum,
+    log2_table,
+    power_of_two,
+)
 from softhebb_spiking.processes.lateral_inhibition.process import LateralInhibition
 from softhebb_spiking.processes.presentation import presentation_position
 from softhebb_spiking.validation import FloatArray
@@ -130,3 +142,46 @@ class PyLateralInhibitionModelFloat(AbstractLateralInhibitionModel):
         """Change h and its trend: v ← d v + (1 − d) κ e, then h ← h + κ e + v."""
         self.trend[0] = self._decay * self.trend[0] + (1.0 - self._decay) * correction
         self.h[0] += correction + self.trend[0]
+
+
+@implements(proc=LateralInhibition, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyLateralInhibitionModelFixed(AbstractLateralInhibitionModel):
+    """Integers: logarithms in units of 2⁻¹² octaves."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    intensity_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
+    pool_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    h_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+    h: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32, precision=24)
+    trend: NDArray[np.int32] = LavaPyType(np.ndarray, np.int32, precision=24)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        fixed = proc_params["fixed"]
+        self._decay, self._gain, self._target = fixed.decay, fixed.pool_gain, fixed.target_log
+        self._exp2_table = exp2_table(fixed.params.table_bits)
+        self._log2_table = log2_table(fixed.params.table_bits)
+
+    def oracle(self, log_intensities: NDArray[np.int32]) -> int:
+        """Return log2 Σ_k 2^V_k."""
+        mantissas, exponents = power_of_two(log_intensities, LOG_FRACTION_BITS, self._exp2_table)
+        return log2_sum(mantissas, exponents, self._log2_table)
+
+    def correction_from_spikes(self, total: Any) -> int:
+        """Return κ (log2(2N + 1) − log2(2r + 1))."""
+        error = log2_integer(2 * int(total) + 1, self._log2_table) - self._target
+        return int(self._gain * error) >> GAIN_FRACTION_BITS
+
+    def correction_from_messages(self, messages: NDArray[np.int32]) -> int:
+        """Return the logarithm of the sum of the populations' intensities; κ is 1 here."""
+        exponents, mantissas = messages
+        return log2_sum(mantissas, exponents, self._log2_table)
+
+    def correct(self, correction: int) -> None:
+        """Change h and its trend: v ← d v + (1 − d) κ e, then h ← h + κ e + v."""
+        kept = self._decay * int(self.trend[0])
+        gained = ((1 << DECAY_BITS) - self._decay) * correction
+        self.trend[0] = (kept + gained) >> DECAY_BITS
+        self.h[0] = STATE.fit(int(self.h[0]) + correction + int(self.trend[0]))

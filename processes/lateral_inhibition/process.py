@@ -5,6 +5,7 @@ from typing import Any
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 
+from softhebb_spiking.fixed_network import FixedNetwork
 from softhebb_spiking.params import NetworkParams
 from softhebb_spiking.processes.base import CheckedProcess
 
@@ -32,6 +33,8 @@ class LateralInhibition(CheckedProcess):
     ----------
     params : NetworkParams
         The network; its `inhibition` chooses the mode.
+    fixed : FixedNetwork, optional
+        The integers of the network, for models tagged "fixed_pt".
     name : str, optional
         Name of the Process.
     log_config : LogConfig, optional
@@ -49,19 +52,25 @@ class LateralInhibition(CheckedProcess):
     h_out : OutPort of shape (1,)
         With "exact": h of this step.
     h, trend : Var of shape (1,)
-        The inhibition, and the trend v of its corrections, nats.
+        The inhibition, and the trend v of its corrections, nats. In integers all logarithms are in
+        units of 2⁻¹² octaves.
     """
 
     def __init__(
-        self, *, params: NetworkParams, name: str | None = None, log_config: Any = None
+        self,
+        *,
+        params: NetworkParams,
+        fixed: FixedNetwork | None = None,
+        name: str | None = None,
+        log_config: Any = None,
     ) -> None:
-        super().__init__(params=params, name=name, log_config=log_config)
+        super().__init__(params=params, fixed=fixed, name=name, log_config=log_config)
         self.s_in = InPort(shape=(params.n_units,))
         self.intensity_in = InPort(shape=intensity_shape(params))
         self.pool_out = OutPort(shape=(2,))
         self.h_out = OutPort(shape=(1,))
-        self.h = Var(shape=(1,), init=0.0)
-        self.trend = Var(shape=(1,), init=0.0)
+        self.h = Var(shape=(1,), init=0)
+        self.trend = Var(shape=(1,), init=0)
 
 
 def intensity_shape(params: NetworkParams) -> tuple[int, ...]:

@@ -28,73 +28,70 @@ from softhebb_spiking.validation import FloatArray
 
 
 class AbstractRateEncoderModel(PyLoihiProcessModel):
-    """Draw or replay the spikes; subclasses say what payload a spike carries."""
+    """Draw or replay the spikes; subclasses say which rates a sample has, and what a spike carries.
+
+    A model knows the `thresholds` below which a random word means a spike; none while silent.
+    """
 
     x_in: Any = None
     s_out: Any = None
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self._params = proc_params["params"]
-        self._samples: FloatArray | None = proc_params["samples"]
+        params = self._params = proc_params["params"]
         # numba compiles another version for numbers that do not fit 63 bits.
         self._seed: Any = np.uint64(proc_params["seed"])
         self._first_sample: int = proc_params["first_sample"]
         given = proc_params["input_spikes"]
         self._given: SpikeTable | None = None
         if given is not None:
-            self._given = SpikeTable(
-                given, self._params.n_features, self._params.presentation_steps
-            )
+            self._given = SpikeTable(given, params.n_features, params.presentation_steps)
         self._record = StepRecorder(proc_params["record_to"], "input_spikes", np.int64)
-        self._silence()
+        self._thresholds: NDArray[np.uint64] | None = None
+        self.prepare(proc_params)
 
-    def payload(self, gain: float) -> Any:
-        """Return the payload of a spike for the PSP height `gain`."""
+    def prepare(self, proc_params: Any) -> None:
+        """Take the samples."""
+        raise NotImplementedError
+
+    def begin(self, sample: int) -> NDArray[np.uint64] | None:
+        """Return the thresholds of a sample, None where there is no sample or it is all zero."""
+        raise NotImplementedError
+
+    def payloads(self, words: NDArray[np.uint32]) -> Any:
+        """Return the payload of each input's spike, given its random word."""
         raise NotImplementedError
 
     def run_spk(self) -> None:
         """Send this step's spikes."""
         sample, step = presentation_position(self.time_step, self._params)
-        streamed = self.x_in.recv() if self._samples is None else None
+        self.receive()
         if step == 0:
-            self._begin(sample, streamed)
+            self._thresholds = self.begin(sample)
         elif step == self._params.presentation_steps:
-            self._silence()
+            self._thresholds = None
             self._record.flush()
-        fired = self._fired(sample, step)
-        self.s_out.send(fired * self._payload)
+        if self._thresholds is None:
+            self.s_out.send(np.zeros(self._params.n_features, self.silence_type()))
+            return
+        number, n = self._first_sample + sample, self._params.n_features
+        words = uniform_words(self._seed, INPUT_STREAM, number, step, n)
+        fired = words < self._thresholds
+        if self._given is not None:
+            fired = self._given.counts(sample, step) > 0
+        self.s_out.send(fired * self.payloads(words))
         rows = np.flatnonzero(fired)
         if rows.size:
             where = np.full((rows.size, 3), (sample, step, 0))
             where[:, 2] = rows
             self._record.append(where)
 
-    def _silence(self) -> None:
-        self._thresholds = np.zeros(self._params.n_features, np.uint64)
-        self._payload = self.payload(0.0)
+    def receive(self) -> None:
+        """Take what is streamed to the encoder."""
 
-    def _begin(self, sample: int, streamed: Any) -> None:
-        """Set rates and payload for a sample; an all-zero sample and no sample are silence."""
-        if self._samples is None:
-            x = np.asarray(streamed, np.float64)
-        elif sample < len(self._samples):
-            x = self._samples[sample]
-        else:
-            return
-        if x.any():
-            rates = input_probabilities(x, self._params.max_probability)
-            self._thresholds = spike_thresholds(rates)
-            self._payload = self.payload(float(psp_gain(x, self._params)))
-
-    def _fired(self, sample: int, step: int) -> NDArray[np.bool_]:
-        if step == self._params.presentation_steps:
-            return np.zeros(self._params.n_features, bool)
-        if self._given is not None:
-            return self._given.counts(sample, step) > 0
-        number = self._first_sample + sample
-        words = uniform_words(self._seed, INPUT_STREAM, number, step, self._params.n_features)
-        return np.asarray(words < self._thresholds)
+    def silence_type(self) -> Any:
+        """Return the numpy type of payloads."""
+        raise NotImplementedError
 
 
 @implements(proc=RateEncoder, protocol=LoihiProtocol)
@@ -106,6 +103,71 @@ class PyRateEncoderModelFloat(AbstractRateEncoderModel):
     x_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
 
-    def payload(self, gain: float) -> float:
-        """Return the payload of a spike for the PSP height `gain`."""
-        return gain
+    def prepare(self, proc_params: Any) -> None:
+        """Take the samples, if there are any."""
+        self._samples: FloatArray | None = proc_params["samples"]
+        self._streamed: Any = None
+        self._gain = 0.0
+
+    def receive(self) -> None:
+        """Take a streamed sample."""
+        if self._samples is None:
+            self._streamed = np.asarray(self.x_in.recv(), np.float64)
+
+    def begin(self, sample: int) -> NDArray[np.uint64] | None:
+        """Return the thresholds of a sample, given or streamed, and set the payload."""
+        if self._samples is None:
+            x = self._streamed
+        elif sample < len(self._samples):
+            x = self._samples[sample]
+        else:
+            return None
+        if not x.any():
+            return None
+        self._gain = float(psp_gain(x, self._params))
+        return spike_thresholds(input_probabilities(x, self._params.max_probability))
+
+    def payloads(self, words: NDArray[np.uint32]) -> float:
+        """Return the height of a PSP, the same for all."""
+        return self._gain
+
+    def silence_type(self) -> Any:
+        """Return the numpy type of payloads."""
+        return np.float64
+
+
+@implements(proc=RateEncoder, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyRateEncoderModelFixed(AbstractRateEncoderModel):
+    """Integers: payloads are even, and the height of a PSP in the mean."""
+
+    x_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
+
+    def prepare(self, proc_params: Any) -> None:
+        """Make thresholds and payloads of all samples."""
+        samples, params = proc_params["samples"], self._params
+        shown = samples.any(axis=1)
+        self._shown = shown
+        self._all_thresholds = np.zeros(samples.shape, np.uint64)
+        rates = input_probabilities(samples[shown], params.max_probability)
+        self._all_thresholds[shown] = spike_thresholds(rates)
+        self._half_payloads = proc_params["fixed"].half_payloads(samples)
+        self._half_payload = 0
+
+    def begin(self, sample: int) -> NDArray[np.uint64] | None:
+        """Return the thresholds of a sample, and set its payload."""
+        if sample >= len(self._shown) or not self._shown[sample]:
+            return None
+        self._half_payload = int(self._half_payloads[sample])
+        return np.asarray(self._all_thresholds[sample])
+
+    def payloads(self, words: NDArray[np.uint32]) -> NDArray[np.int32]:
+        """Return even payloads, rounded by the lowest byte of the words."""
+        noise = (words & np.uint32(0xFF)).astype(np.int32)
+        return np.asarray(((self._half_payload + noise) >> 8) << 1)
+
+    def silence_type(self) -> Any:
+        """Return the numpy type of payloads."""
+        return np.int32

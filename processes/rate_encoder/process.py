@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 
+from softhebb_spiking.fixed_network import FixedNetwork
 from softhebb_spiking.params import NetworkParams
 from softhebb_spiking.processes.base import CheckedProcess
 from softhebb_spiking.validation import FloatArray, IntArray, check_integer
@@ -33,6 +34,10 @@ class RateEncoder(CheckedProcess):
         Number of the first sample in the random number stream.
     input_spikes : ndarray of shape (n_spikes, 3), optional
         Rows (sample, step, index) to be sent instead of drawn spikes.
+    fixed : FixedNetwork, optional
+        The integers of the network, for models tagged "fixed_pt". Payloads are even integers
+        whose mean is the height of a PSP; samples have to be given, since thresholds and payloads
+        are made before the first step.
     record_to : str, optional
         Directory in which the spikes are recorded.
     name : str, optional
@@ -61,12 +66,18 @@ class RateEncoder(CheckedProcess):
         seed: int = 0,
         first_sample: int = 0,
         input_spikes: IntArray | None = None,
+        fixed: FixedNetwork | None = None,
         record_to: str | None = None,
         name: str | None = None,
         log_config: Any = None,
     ) -> None:
         check_integer("seed", seed, 0, 2**64 - 1)
         check_integer("first_sample", first_sample, 0)
+        if samples is None and fixed is not None:
+            raise ValueError(
+                "a RateEncoder in integers needs samples: their rates become integers before the "
+                "first step. In floating point they can be streamed to x_in."
+            )
         if samples is not None:
             samples = np.asarray(samples, dtype=np.float64)
             if samples.ndim != 2 or samples.shape[1] != params.n_features:
@@ -82,6 +93,7 @@ class RateEncoder(CheckedProcess):
             seed=seed,
             first_sample=first_sample,
             input_spikes=input_spikes,
+            fixed=fixed,
             record_to=record_to,
             name=name,
             log_config=log_config,

@@ -7,6 +7,7 @@ from lava.magma.core.process.neuron import LearningNeuronProcess
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 
+from softhebb_spiking.fixed_network import FixedNetwork
 from softhebb_spiking.params import NetworkParams
 from softhebb_spiking.processes.base import CheckedProcess
 from softhebb_spiking.processes.lateral_inhibition.process import intensity_shape
@@ -23,7 +24,8 @@ class SoftWTA(LearningNeuronProcess, CheckedProcess):
 
     For the learning rule dw = u0*x1*y1 − u0*y1*y2*w of a `LearningDense` that integrates the same
     graded spikes, the neurons send y1 = η_s n_k and y2 = u_k, each corrected for what Lava does to
-    traces before it uses them.
+    traces before it uses them. In integers y1 asks for whole updates at random, η_s n_k in the
+    mean, and y2 is the drive in 7 bits.
 
     Parameters
     ----------
@@ -39,6 +41,8 @@ class SoftWTA(LearningNeuronProcess, CheckedProcess):
         Number of the first sample in the random number stream.
     output_spikes : ndarray of shape (n_spikes, 3), optional
         Rows (sample, step, index) to be used instead of drawn spikes.
+    fixed : FixedNetwork, optional
+        The integers of the network, for models tagged "fixed_pt".
     learning_rule : LoihiLearningRule, optional
         The rule of the synapses; without one, nothing is sent to synapses.
     record_to : str, optional
@@ -65,7 +69,7 @@ class SoftWTA(LearningNeuronProcess, CheckedProcess):
     s_out_bap, s_out_y1, s_out_y2, s_out_y3 : OutPort of shape (n_units,)
         To the synapses.
     u, log_prior : Var of shape (n_units,)
-        Drive without the bias, and log prior in nats.
+        Drive without the bias, and log prior in nats; in integers those of `fixed`.
 
     Raises
     ------
@@ -83,6 +87,7 @@ class SoftWTA(LearningNeuronProcess, CheckedProcess):
         seed: int = 0,
         first_sample: int = 0,
         output_spikes: IntArray | None = None,
+        fixed: FixedNetwork | None = None,
         learning_rule: Any = None,
         record_to: str | None = None,
         probes: tuple[str, ...] = (),
@@ -101,6 +106,7 @@ class SoftWTA(LearningNeuronProcess, CheckedProcess):
             seed=seed,
             first_sample=first_sample,
             output_spikes=output_spikes,
+            fixed=fixed,
             record_to=record_to,
             probes=probes,
             name=name,
@@ -111,8 +117,9 @@ class SoftWTA(LearningNeuronProcess, CheckedProcess):
         self.h_in = InPort(shape=(1,))
         self.s_out = OutPort(shape=prior.shape)
         self.intensity_out = OutPort(shape=intensity_shape(params))
-        self.u = Var(shape=prior.shape, init=0.0)
-        self.log_prior = Var(shape=prior.shape, init=prior)
+        self.u = Var(shape=prior.shape, init=0)
+        held = prior if fixed is None else fixed.log_prior(prior)
+        self.log_prior = Var(shape=prior.shape, init=held)
 
 
 def initial_log_prior(log_prior: FloatArray | None, params: NetworkParams) -> FloatArray:

@@ -6,6 +6,7 @@ import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 
+from softhebb_spiking.fixed_network import FixedNetwork
 from softhebb_spiking.params import NetworkParams
 from softhebb_spiking.processes.base import CheckedProcess
 from softhebb_spiking.processes.soft_wta.process import checked_rates, initial_log_prior
@@ -18,7 +19,8 @@ class SoftHebbLayer(CheckedProcess):
     Feed it graded spikes whose payload is the height of one postsynaptic potential, such as those
     of a `RateEncoder`; a presentation takes `params.presentation_steps` steps and one reset step
     without input. If learning is on, or the traces are to be recorded, the synapses are a stock
-    `LearningDense` with the rule dw = u0*x1*y1 − u0*y1*y2*w, else a stock `Dense`.
+    `LearningDense` with the rule dw = u0*x1*y1 − u0*y1*y2*w, else a stock `Dense`. In integers the
+    plastic synapses are a `PlasticDense`, unless rounding is "shared".
 
     Parameters
     ----------
@@ -36,6 +38,9 @@ class SoftHebbLayer(CheckedProcess):
         Number of the first sample in the random number stream.
     output_spikes : ndarray of shape (n_spikes, 3), optional
         Rows (sample, step, index) to be used instead of drawn spikes.
+    fixed : FixedNetwork, optional
+        The integers of the network, made for the largest of the learning rates; for run
+        configurations that select "fixed_pt".
     n_samples : int, optional
         Presentations after which the weights are recorded.
     record_to : str, optional
@@ -56,7 +61,7 @@ class SoftHebbLayer(CheckedProcess):
     weights : Var of shape (n_units, n_features)
         Weights of the synapses.
     log_prior, u : Var of shape (n_units,)
-        Log prior in nats, and drive without it.
+        Log prior in nats, and drive without it. In integers, all three are those of `fixed`.
 
     Raises
     ------
@@ -75,6 +80,7 @@ class SoftHebbLayer(CheckedProcess):
         seed: int = 0,
         first_sample: int = 0,
         output_spikes: IntArray | None = None,
+        fixed: FixedNetwork | None = None,
         n_samples: int | None = None,
         record_to: str | None = None,
         probes: tuple[str, ...] = (),
@@ -83,6 +89,7 @@ class SoftHebbLayer(CheckedProcess):
     ) -> None:
         weights = _checked_weights(weights, params)
         log_prior = initial_log_prior(log_prior, params)
+        held = weights if fixed is None else fixed.weights(weights)
         super().__init__(
             params=params,
             learning_rates=checked_rates("learning_rates", learning_rates),
@@ -90,6 +97,7 @@ class SoftHebbLayer(CheckedProcess):
             seed=seed,
             first_sample=first_sample,
             output_spikes=output_spikes,
+            fixed=fixed,
             n_samples=n_samples,
             record_to=record_to,
             probes=probes,
@@ -98,9 +106,9 @@ class SoftHebbLayer(CheckedProcess):
         )
         self.s_in = InPort(shape=(params.n_features,))
         self.s_out = OutPort(shape=(params.n_units,))
-        self.weights = Var(shape=weights.shape, init=weights)
+        self.weights = Var(shape=weights.shape, init=held)
         self.log_prior = Var(shape=(params.n_units,), init=log_prior)
-        self.u = Var(shape=(params.n_units,), init=0.0)
+        self.u = Var(shape=(params.n_units,), init=0)
 
 
 def _checked_weights(weights: FloatArray, params: NetworkParams) -> FloatArray:

@@ -25,8 +25,6 @@ class SynapseManager(CheckedProcess):
         Directory in which to record.
     record_psp : bool
         Whether the traces are recorded in every step that is read.
-    trace_scale : float
-        PSPs per unit of the trace, for the records.
     name : str, optional
         Name of the Process.
     log_config : LogConfig, optional
@@ -47,7 +45,6 @@ class SynapseManager(CheckedProcess):
         n_samples: int | None = None,
         record_to: str | None = None,
         record_psp: bool = False,
-        trace_scale: float = 1.0,
         name: str | None = None,
         log_config: Any = None,
     ) -> None:
@@ -58,7 +55,6 @@ class SynapseManager(CheckedProcess):
             n_samples=n_samples,
             record_to=record_to,
             record_psp=record_psp,
-            trace_scale=trace_scale,
             name=name,
             log_config=log_config,
         )

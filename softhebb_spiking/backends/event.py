@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from softhebb_spiking.backends._event_fixed import FixedEngine
 from softhebb_spiking.backends._event_kernel import (
     EXACT,
     FEEDBACK,
@@ -42,39 +43,18 @@ def simulate(run: Run, *, progress: Callable[[int], None] | None = None) -> RunR
     -------
     RunResult
     """
-    net, n_samples = run.network, len(run.samples)
-    constants = _constants(net)
-    columns = np.array(run.weights.T, order="C")  # a copy also where .T is contiguous already
-    scales = np.ones(net.n_units)
-    log_prior = run.log_prior.copy()
-    spike_counts = np.zeros((n_samples, net.n_units), np.int64)
-    probes = {name: _probe_array(name, run) for name in run.probes}
+    n_samples = len(run.samples)
+    engine = FloatEngine(run) if run.fixed is None else FixedEngine(run)
+    spike_counts = np.zeros((n_samples, run.network.n_units), np.int64)
     input_rows: list[IntArray] = []
     output_rows: list[IntArray] = []
-    gains = psp_gain(run.samples, net)
-    per_spike = 1.0 / (net.total_rate * net.n_steps)
     sample_of = _SampleSpikes(run)
 
     for sample in range(n_samples):
         starts, indices = sample_of.inputs(sample)
         counts, clamped = sample_of.output_counts(sample)
-        present(
-            constants,
-            columns,
-            scales,
-            log_prior,
-            starts,
-            indices,
-            gains[sample],
-            counts,
-            clamped,
-            run.learning_rates[sample] * per_spike,
-            run.prior_learning_rates[sample] * per_spike,
-            run.seed,
-            run.first_sample + sample,
-            _sample_probes(probes, sample),
-        )
-        spike_counts[sample] = counts[net.settle_steps :].sum(axis=0)
+        engine.present(sample, starts, indices, counts, clamped)
+        spike_counts[sample] = counts[run.network.settle_steps :].sum(axis=0)
         if run.keep_spikes:
             input_rows.append(spike_rows(sample, starts, indices))
             output_rows.append(_count_rows(sample, counts))
@@ -84,12 +64,67 @@ def simulate(run: Run, *, progress: Callable[[int], None] | None = None) -> RunR
     empty = np.empty((0, 3), np.int64)
     return RunResult(
         spike_counts=spike_counts,
-        weights=np.ascontiguousarray((columns * scales).T),
-        log_prior=log_prior,
+        weights=engine.weights(),
+        log_prior=engine.log_prior(),
         input_spikes=np.concatenate([empty, *input_rows]),
         output_spikes=np.concatenate([empty, *output_rows]),
-        probes=probes,
+        probes=engine.probes_as_float(),
     )
+
+
+class FloatEngine:
+    """Presents the samples of a run in floating point.
+
+    Parameters
+    ----------
+    run : Run
+        Without `fixed`.
+    """
+
+    def __init__(self, run: Run) -> None:
+        net = self._net = run.network
+        self._run = run
+        self._constants = _constants(net)
+        self._columns = np.array(run.weights.T, order="C")  # a copy also where .T is contiguous
+        self._scales = np.ones(net.n_units)
+        self._log_prior = run.log_prior.copy()
+        self._gains = psp_gain(run.samples, net)
+        self._probes = {name: _probe_array(name, run) for name in run.probes}
+
+    def present(
+        self, sample: int, starts: IntArray, indices: IntArray, counts: IntArray, clamped: bool
+    ) -> None:
+        """Show one sample of the run."""
+        run = self._run
+        per_spike = 1.0 / (self._net.total_rate * self._net.n_steps)
+        present(
+            self._constants,
+            self._columns,
+            self._scales,
+            self._log_prior,
+            starts,
+            indices,
+            self._gains[sample],
+            counts,
+            clamped,
+            run.learning_rates[sample] * per_spike,
+            run.prior_learning_rates[sample] * per_spike,
+            run.seed,
+            run.first_sample + sample,
+            _sample_probes(self._probes, sample),
+        )
+
+    def weights(self) -> FloatArray:
+        """Return the weights, shape (n_units, n_features)."""
+        return np.ascontiguousarray((self._columns * self._scales).T)
+
+    def log_prior(self) -> FloatArray:
+        """Return the log prior, nats."""
+        return self._log_prior
+
+    def probes_as_float(self) -> dict[str, FloatArray]:
+        """Return what was probed."""
+        return self._probes
 
 
 class _SampleSpikes:

@@ -15,6 +15,7 @@ import numpy as np
 
 from softhebb_spiking._lava_compat import require_lava as require_installed
 from softhebb_spiking.backends import _lava_worker
+from softhebb_spiking.fixed_network import fixed_network_of, warn_of_overflows
 from softhebb_spiking.networks.supervision import default_timeout_s, describe, model_failure
 from softhebb_spiking.params import Run, RunResult
 from softhebb_spiking.validation import check_real
@@ -25,13 +26,14 @@ __all__ = ["default_timeout_s", "require_installed", "simulate"]
 # layer's rule has no product conditioned on x0.
 _EXPECTED_WARNINGS = (
     "The floating-pt PyProcessModel has been selected for the LearningDense Process",
+    "The fixed-pt PyProcessModel has been selected for the LearningDense Process",
     "Incoming graded spike payloads (divided by 2) will be added to the pre-trace x1",
     "All incoming spikes will be considered by learning rule Products conditioned on x0.",
 )
 
 
 def simulate(run: Run, *, timeout_s: float | None = None) -> RunResult:
-    """Run the network in Lava, in floating point.
+    """Run the network in Lava.
 
     Parameters
     ----------
@@ -114,29 +116,45 @@ def _is_unexpected(record: logging.LogRecord) -> bool:
 
 
 def _collect(run: Run, directory: Path) -> RunResult:
-    """Return what the models wrote into `directory`."""
+    """Return what the models wrote into `directory`; integers become what they stand for."""
     net = run.network
     shape = (len(run.samples), net.n_steps)
-    probe_shapes = {
+    shapes = {
+        "weights": (net.n_units, net.n_features),
+        "log_prior": (-1, net.n_units),
         "drive": (*shape, net.n_units),
         "inhibition": shape,
         "psp": (*shape, net.n_features),
     }
-    weights = _recorded(directory, "weights", (net.n_units, net.n_features))
+    fixed = None if run.fixed is None else fixed_network_of(run)
+
+    def state(name: str) -> Any:
+        if fixed is None:
+            return _recorded(directory, name, shapes[name], np.float64)
+        recorded = _recorded(directory, name, shapes[name], np.int64)
+        return None if recorded is None else getattr(fixed, f"{name}_as_float")(recorded)
+
+    if fixed is not None:
+        warn_of_overflows(int(_recorded(directory, "overflows", (-1,), np.int64).sum()))
+    weights = state("weights")
+    if weights is None:  # nothing was to be learned
+        weights = (
+            run.weights if fixed is None else fixed.weights_as_float(fixed.weights(run.weights))
+        )
     spikes = {}
     if run.keep_spikes:
         for name in ("input_spikes", "output_spikes"):
             spikes[name] = _recorded(directory, name, (-1, 3), np.int64)
     return RunResult(
         spike_counts=_recorded(directory, "spike_counts", (-1, net.n_units), np.int64),
-        weights=run.weights.copy() if weights is None else weights,
-        log_prior=_recorded(directory, "log_prior", (-1, net.n_units))[-1].copy(),
-        probes={name: _recorded(directory, name, probe_shapes[name]) for name in run.probes},
+        weights=weights.copy(),
+        log_prior=state("log_prior")[-1].copy(),
+        probes={name: state(name) for name in run.probes},
         **spikes,
     )
 
 
-def _recorded(directory: Path, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
+def _recorded(directory: Path, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """Return a record as an array of the given shape, None if there is none."""
     path = directory / f"{name}.bin"
     return np.fromfile(path, dtype).reshape(shape) if path.exists() else None

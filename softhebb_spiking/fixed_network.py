@@ -1,0 +1,442 @@
+"""From the description of a network to the integers of a chip: one function, one object.
+
+With the formats come the constants of the learning rule
+
+    dw = 2^a · x1 · y1 − m · 2^b · y1 · y2 · w
+
+that a three-factor rule of Loihi, and Lava's `LearningDense`, can hold. They follow from three
+demands: one update has the size η', the fixed point of the norm is 1, and the first product is not
+rounded. `docs/fixed_point.md` derives them.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from softhebb_spiking.encoding import psp_decay, psp_gain
+from softhebb_spiking.fixed_point import (
+    DECAY,
+    DECAY_BITS,
+    DOSE_BITS,
+    GAIN,
+    LOG,
+    LOG_FRACTION_BITS,
+    LOG_PRIOR,
+    MAX_EXPONENT,
+    MAX_RULE_MANTISSA,
+    MIN_EXPONENT,
+    OCTAVES_PER_NAT,
+    PRIOR_FRACTION_BITS,
+    RATE_FRACTION_BITS,
+    STATE,
+    TRACE,
+    TRACE_BITS,
+    WEIGHT_BITS,
+    FixedPointOverflow,
+    Format,
+    Multiplier,
+)
+from softhebb_spiking.params import FixedPointParams, NetworkParams, Run
+from softhebb_spiking.validation import FloatArray, IntArray
+
+LAVA_WEIGHT_SEED = 2  # in Lava's code; no parameter changes it
+
+# Lava shifts a product right by the bits of its factors that exceed the accumulator's.
+X1_Y1_SHIFT = 3
+Y1_Y2_W_SHIFT = 12
+ACCUMULATOR_FRACTION_BITS = 7  # of a weight's least bit, before stochastic rounding
+# The drive fluctuates above 1; y2 must hold it.
+_LARGEST_DRIVE = 1.4
+# A trace saturates where the mean and this many standard deviations of it do not fit.
+_TRACE_SIGMAS = 2.0
+_SPARE_WEIGHT = 1.3
+_PAYLOAD_FRACTION_BITS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningConstants:
+    """The three-factor rule in numbers that its engine can hold, and what it achieves.
+
+    Attributes
+    ----------
+    epoch : int
+        Steps between updates (t_epoch).
+    y1_quantum : int
+        y1 of one update; a multiple of 8, so that x1 · y1 loses no bit in its shift.
+    hebb_exponent : int
+        a of 2^a · x1 · y1.
+    decay_mantissa, decay_exponent : int
+        m and b of m · 2^b · y1 · y2 · w.
+    y2_multiplier : Multiplier
+        From the integer drive to y2.
+    step : float
+        η', the size of one update that these constants make.
+    dose_per_rate : float
+        Updates per output spike and unit of learning rate.
+    equilibrium_norm : float
+        Norm at which growth and decay balance, without the rounding of products.
+    """
+
+    epoch: int
+    y1_quantum: int
+    hebb_exponent: int
+    decay_mantissa: int
+    decay_exponent: int
+    y2_multiplier: Multiplier
+    step: float
+    dose_per_rate: float
+    equilibrium_norm: float
+
+    @property
+    def rule(self) -> str:
+        """The rule in Lava's notation."""
+        return (
+            f"2^{self.hebb_exponent}*u0*x1*y1 - "
+            f"{self.decay_mantissa}*2^{self.decay_exponent}*u0*y1*y2*w"
+        )
+
+    @property
+    def max_quanta(self) -> int:
+        """The most updates that y1 can ask for at a time."""
+        return TRACE.max_integer // self.y1_quantum
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedNetwork:
+    """A network in integers: formats, constants and conversions.
+
+    Attributes
+    ----------
+    network : NetworkParams
+        The network described.
+    params : FixedPointParams
+        How it is held.
+    weight : Format
+        Of the weights.
+    trace : Format
+        Of x1 as learning sees it, in units of the PSP s.
+    decay : int
+        d in units of 2**−12.
+    payload_per_gain : float
+        Half the payload of an input spike, per unit of the PSP height g.
+    drive_unit : float
+        Drive u that one unit of the integer drive stands for.
+    octaves_multiplier : Multiplier
+        From the integer drive to u/τ in units of 2**−12 octaves.
+    neuron_rate_log : int
+        log2(r/M), in units of 2**−12 octaves.
+    pool_gain : int
+        κ in units of 2**−8; 1 with graded inhibition.
+    target_log : int
+        log2(2r + 1), in units of 2**−12 octaves.
+    learning : LearningConstants
+        The rule.
+    """
+
+    network: NetworkParams
+    params: FixedPointParams
+    weight: Format
+    trace: Format
+    decay: int
+    payload_per_gain: float
+    drive_unit: float
+    octaves_multiplier: Multiplier
+    neuron_rate_log: int
+    pool_gain: int
+    target_log: int
+    learning: LearningConstants
+
+    def weights(self, weights: FloatArray) -> IntArray:
+        """Return weights as integers; clipping is warned of."""
+        return np.asarray(self.weight.to_integer("weights", weights))
+
+    def log_prior(self, log_prior: FloatArray) -> IntArray:
+        """Return the log prior, given in nats, as integers."""
+        return np.asarray(LOG_PRIOR.to_integer("log_prior", log_prior * OCTAVES_PER_NAT))
+
+    def weights_as_float(self, integers: IntArray) -> FloatArray:
+        """Return what integer weights stand for."""
+        return np.asarray(self.weight.to_float(integers))
+
+    def log_prior_as_float(self, integers: IntArray) -> FloatArray:
+        """Return what an integer log prior stands for, nats."""
+        return np.asarray(LOG_PRIOR.to_float(integers) / OCTAVES_PER_NAT)
+
+    def drive_as_float(self, integers: IntArray) -> FloatArray:
+        """Return the drive u that integers stand for."""
+        return np.asarray(integers * self.drive_unit)
+
+    def inhibition_as_float(self, integers: IntArray) -> FloatArray:
+        """Return the inhibition h that integers stand for, nats."""
+        return np.asarray(LOG.to_float(integers) / OCTAVES_PER_NAT)
+
+    def psp_as_float(self, integers: IntArray) -> FloatArray:
+        """Return the traces s that integers x1 stand for."""
+        return np.asarray(self.trace.to_float(integers))
+
+    def half_payloads(self, samples: FloatArray) -> IntArray:
+        """Return half the payload of each sample's spikes, in units of 2**−8.
+
+        An encoder adds a random byte and drops the fraction, so payloads are even, and right in
+        the mean. What exceeds a trace is brought into its range.
+        """
+        halves = psp_gain(samples, self.network) * self.payload_per_gain
+        fine = Format(
+            bits=TRACE_BITS + _PAYLOAD_FRACTION_BITS,
+            exponent=-_PAYLOAD_FRACTION_BITS,
+            signed=False,
+        )
+        return np.asarray(fine.to_integer("half the payload of an input spike", halves))
+
+    def doses(self, learning_rates: FloatArray) -> IntArray:
+        """Return updates per output spike for each learning rate η, in units of 2**−24."""
+        updates = np.asarray(learning_rates) * self.learning.dose_per_rate
+        return np.asarray(Format(bits=40, exponent=-DOSE_BITS).to_integer("doses", updates))
+
+    def effective_learning_rate(self, learning_rate: float) -> float:
+        """Return the η that the integers achieve where η is asked for."""
+        dose = float(self.doses(np.array(learning_rate))) * 2.0**-DOSE_BITS
+        return dose / self.learning.dose_per_rate
+
+    def prior_rates(self, prior_learning_rates: FloatArray) -> IntArray:
+        """Return η_b,s in units of 2**−16 of the log prior's least bit, per output spike."""
+        per_spike = np.asarray(prior_learning_rates) / (
+            self.network.total_rate * self.network.n_steps
+        )
+        fine = Format(bits=40, exponent=-PRIOR_FRACTION_BITS - RATE_FRACTION_BITS)
+        return np.asarray(fine.to_integer("prior rates", per_spike * OCTAVES_PER_NAT))
+
+
+def fixed_network(
+    network: NetworkParams, params: FixedPointParams, *, learning_rate: float = 0.0
+) -> FixedNetwork:
+    """Return the integers of a network.
+
+    Parameters
+    ----------
+    network : NetworkParams
+        The network.
+    params : FixedPointParams
+        How it is to be held.
+    learning_rate : float
+        The largest η that is to be learned with; it must fit the rule.
+
+    Returns
+    -------
+    FixedNetwork
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not fit its format; the message has the nearest that fits.
+    """
+    _check_epoch(network, params)
+    weight = _weight_format(network, params)
+    trace = _trace_format(network, params, weight)
+    payload_per_gain = _trace_gain(network, params.learning_epoch) * 2.0**-trace.exponent
+    # A spike's payload is 2 c, with c the half that is added to the trace.
+    drive_unit = math.ldexp(1.0, weight.exponent) / (2.0 * payload_per_gain)
+    _check_temperature(network, drive_unit)
+    octaves_per_unit = drive_unit * OCTAVES_PER_NAT / network.temperature
+    return FixedNetwork(
+        network=network,
+        params=params,
+        weight=weight,
+        trace=trace,
+        decay=_decay(network),
+        payload_per_gain=payload_per_gain,
+        drive_unit=drive_unit,
+        octaves_multiplier=Multiplier.nearest(math.ldexp(octaves_per_unit, LOG_FRACTION_BITS)),
+        neuron_rate_log=int(
+            LOG.to_integer("total_rate", math.log2(network.total_rate / network.population_size))
+        ),
+        pool_gain=int(
+            GAIN.to_integer(
+                "inhibition_gain",
+                network.inhibition_gain if network.inhibition == "feedback" else 1.0,
+            )
+        ),
+        target_log=int(LOG.to_integer("total_rate", math.log2(2.0 * network.total_rate + 1.0))),
+        learning=_learning_constants(network, params, weight, trace, drive_unit, learning_rate),
+    )
+
+
+def fixed_network_of(run: Run) -> FixedNetwork:
+    """Return the integers of the network of a run, which has `fixed` given."""
+    if run.fixed is None:
+        raise ValueError("the run is in floating point; give it FixedPointParams as `fixed`.")
+    return fixed_network(run.network, run.fixed, learning_rate=float(max(run.learning_rates)))
+
+
+def warn_of_overflows(n_overflows: int) -> None:
+    """Warn if drives were held at the largest 24-bit number in a run."""
+    if n_overflows:
+        warnings.warn(
+            f"drive: {n_overflows} times a drive did not fit {STATE} and was held at the nearest "
+            "that fits. Raise weight_exponent or trace_exponent.",
+            FixedPointOverflow,
+            stacklevel=3,
+        )
+
+
+def trace_tau(network: NetworkParams) -> float:
+    """Return the time constant of x1 in steps, as Lava's learning rule wants it."""
+    return network.psp_tau_ms / network.dt_ms
+
+
+def lava_seed(seed: int, first_sample: int) -> int:
+    """Return the seed of the random numbers with which Lava's LearningDense rounds traces."""
+    return (seed + first_sample) % 2**31
+
+
+def _check_epoch(network: NetworkParams, params: FixedPointParams) -> None:
+    steps = network.presentation_steps + 1
+    if steps % params.learning_epoch:
+        fitting = [epoch for epoch in range(1, 64) if steps % epoch == 0]
+        nearest = min(fitting, key=lambda epoch: abs(epoch - params.learning_epoch))
+        raise ValueError(
+            f"learning_epoch={params.learning_epoch} does not divide the {steps} steps of a "
+            f"presentation and its reset; the nearest that does is {nearest}, or let settle_steps "
+            f"+ n_steps be {steps - steps % params.learning_epoch - 1}."
+        )
+
+
+def _weight_format(network: NetworkParams, params: FixedPointParams) -> Format:
+    """Return the finest weights that can hold what is likely.
+
+    A weight of a unit vector lies between n**−½, all n inputs alike, and 1, a lone input; the
+    default holds the geometric mean of both and 30 % more.
+    """
+    exponent = params.weight_exponent
+    if exponent is None:
+        likely = _SPARE_WEIGHT * network.n_features**-0.25
+        exponent = math.ceil(math.log2(likely / (2**WEIGHT_BITS - 1)) - 0.03)
+    return Format(bits=WEIGHT_BITS, exponent=exponent, signed=False)
+
+
+def _trace_format(network: NetworkParams, params: FixedPointParams, weight: Format) -> Format:
+    """Return the finest traces that seldom saturate for an input as large as a weight can be."""
+    exponent = params.trace_exponent
+    if exponent is None:
+        decay, p = psp_decay(network), network.max_probability
+        mean = p / (1.0 - decay)
+        spread = math.sqrt(p * (1.0 - p) / (1.0 - decay**2))
+        likely = min(1.0, weight.largest) * (1.0 + _TRACE_SIGMAS * spread / mean)
+        exponent = math.ceil(math.log2(likely / (2**TRACE_BITS)) - 0.1)
+    trace = Format(bits=TRACE_BITS, exponent=exponent, signed=False)
+    # The smallest spike worth having adds one unit to a trace of an input of typical size.
+    one_psp = network.n_features**-0.5 * (1.0 - psp_decay(network)) / network.max_probability
+    if math.ldexp(one_psp, -exponent) < 0.5:
+        longest = -1.0 / math.log1p(
+            -math.ldexp(0.5 * network.max_probability * network.n_features**0.5, exponent)
+        )
+        raise ValueError(
+            f"psp_tau_ms={network.psp_tau_ms:g} does not fit traces of {trace}: one spike would "
+            f"add less than half a unit. The longest that fits is about "
+            f"{longest * network.dt_ms:.3g} ms; a smaller max_probability allows longer ones."
+        )
+    return trace
+
+
+def _decay(network: NetworkParams) -> int:
+    decay = psp_decay(network)
+    if not 0.5 <= math.ldexp(decay, DECAY_BITS) <= DECAY.max_integer + 0.5:
+        fits = [-network.dt_ms / math.log(value) for value in (2.0**-DECAY_BITS, DECAY.largest)]
+        nearest = fits[0] if network.psp_tau_ms < fits[0] else fits[1]
+        raise ValueError(
+            f"psp_tau_ms={network.psp_tau_ms:g} does not fit a decay of {DECAY}; the nearest that "
+            f"fits is {nearest:.4g}."
+        )
+    return int(DECAY.to_integer("decay", decay))
+
+
+def _trace_gain(network: NetworkParams, epoch: int) -> float:
+    """Return by what a PSP's height is multiplied for what a spike adds to the trace.
+
+    Lava adds a spike to x1 when it arrives and lets all of x1 decay at the end of the epoch, as
+    often as the epoch has steps. This makes the mean of x1 that of the PSP.
+    """
+    decay = psp_decay(network)
+    epochs = np.arange(1, (network.presentation_steps + 1) // epoch + 1)
+    ends = epochs * epoch - 1  # the step in which each epoch ends
+    read = ends >= network.settle_steps
+    # Mean of x1, and of the PSP, for one spike of unit height in each step.
+    boxes = epoch * decay**epoch * (1.0 - decay ** (epoch * epochs)) / (1.0 - decay**epoch)
+    if epoch == 1:  # in the reset step nothing is learned
+        read[-1] = False
+    psp = (1.0 - decay ** (ends + 1.0)) / (1.0 - decay)
+    return float(psp[read].mean() / boxes[read].mean())
+
+
+def _check_temperature(network: NetworkParams, drive_unit: float) -> None:
+    """Raise unless log-intensities and the multiplier that makes them fit."""
+    lowest = _LARGEST_DRIVE * OCTAVES_PER_NAT / LOG.largest
+    highest = math.ldexp(drive_unit * OCTAVES_PER_NAT, LOG_FRACTION_BITS + MULTIPLIER_REACH)
+    if not lowest <= network.temperature <= highest:
+        nearest = lowest if network.temperature < lowest else highest
+        raise ValueError(
+            f"temperature={network.temperature:g} does not fit: u/τ, in octaves, is held in {LOG}. "
+            f"The nearest that fits is {nearest:.4g}."
+        )
+
+
+MULTIPLIER_REACH = 24  # u/τ must not be finer than 2**−24 of the drive's units
+
+
+def _learning_constants(
+    network: NetworkParams,
+    params: FixedPointParams,
+    weight: Format,
+    trace: Format,
+    drive_unit: float,
+    learning_rate: float,
+) -> LearningConstants:
+    """Return the rule; see `docs/fixed_point.md` for the two equations solved here."""
+    per_spike = 1.0 / (network.total_rate * network.n_steps)
+    # A single step may not ask for more updates than y1 can count.
+    most_spikes = network.population_size * params.learning_epoch
+    wanted = max(params.learning_step, learning_rate * per_spike * most_spikes)
+    # η' = y1 2^(a − 3) / ratio: one unit of the trace is worth `ratio` units of weight.
+    ratio = math.ldexp(1.0, trace.exponent - weight.exponent)
+    exponent = max(MIN_EXPONENT, math.ceil(math.log2(wanted * ratio / 120.0)) + X1_Y1_SHIFT)
+    if exponent > MAX_EXPONENT:
+        largest = 120.0 / ratio * 2.0 ** (MAX_EXPONENT - X1_Y1_SHIFT)
+        raise ValueError(
+            f"an update of {wanted:g} (from learning_rate={learning_rate:g} and learning_step="
+            f"{params.learning_step:g}) needs the rule exponent {exponent}, which is not in "
+            f"[{MIN_EXPONENT}, {MAX_EXPONENT}]; the largest update that fits is {largest:g}."
+        )
+    y1 = 8 * min(15, max(1, round(math.ldexp(wanted * ratio, X1_Y1_SHIFT - exponent) / 8.0)))
+    step = math.ldexp(y1 / ratio, exponent - X1_Y1_SHIFT)
+    # The norm is 1 if 2^(a − 3) / ratio = m S 2^(b − 12), with y2 = S u.
+    drive_scale, mantissa, decay_exponent = _decay_product(math.ldexp(1.0 / ratio, exponent))
+    multiplier = Multiplier.nearest(drive_scale * drive_unit)
+    achieved = multiplier.value / drive_unit
+    decay_step = mantissa * achieved * math.ldexp(1.0, decay_exponent - Y1_Y2_W_SHIFT) * y1
+    return LearningConstants(
+        epoch=params.learning_epoch,
+        y1_quantum=y1,
+        hebb_exponent=exponent,
+        decay_mantissa=mantissa,
+        decay_exponent=decay_exponent,
+        y2_multiplier=multiplier,
+        step=step,
+        dose_per_rate=per_spike / step,
+        equilibrium_norm=math.sqrt(step / decay_step),
+    )
+
+
+def _decay_product(hebb_scale: float) -> tuple[float, int, int]:
+    """Return S, m and b with m · S · 2^(b − 9) = 2^a / ratio and S as fine as 7 bits allow."""
+    finest = TRACE.max_integer / _LARGEST_DRIVE
+    best = (0.0, 1, MIN_EXPONENT)
+    for exponent in range(MIN_EXPONENT, MAX_EXPONENT + 1):
+        for mantissa in range(1, MAX_RULE_MANTISSA + 1):
+            scale = math.ldexp(hebb_scale, Y1_Y2_W_SHIFT - X1_Y1_SHIFT - exponent) / mantissa
+            if best[0] < scale <= finest:
+                best = (scale, mantissa, exponent)
+    return best
