@@ -2,7 +2,8 @@
 
 from softhebb_spiking.data import Dataset, load_dataset
 from softhebb_spiking.evaluation import UnitLabelClassifier
-from softhebb_spiking.params import NetworkParams
+from softhebb_spiking.fixed_point import FixedPointOverflow
+from softhebb_spiking.params import FixedPointParams, NetworkParams
 from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.recording import Recording
 from softhebb_spiking.serialization import load_model
@@ -12,6 +13,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Dataset",
+    "FixedPointOverflow",
+    "FixedPointParams",
     "NetworkParams",
     "Recording",
     "SoftHebb",

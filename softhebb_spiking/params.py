@@ -133,7 +133,7 @@ class FixedPointParams:
 
     rounding: str = "per_synapse"
     learning_epoch: int = 1
-    learning_step: float = 0.016
+    learning_step: float = 2.0**-6
     weight_exponent: int | None = None
     trace_exponent: int | None = None
     table_bits: int = 6
@@ -177,6 +177,9 @@ class Run:
         Of "drive", "inhibition", "psp".
     fixed : FixedPointParams, optional
         Run in integers; in floating point if not given.
+    restart : bool
+        Let every sample find the initial weights and log prior; the result's are those plus the
+        sum of all changes, which measures updates at fixed weights. The event rung can.
 
     Raises
     ------
@@ -197,6 +200,7 @@ class Run:
     keep_spikes: bool = True
     probes: tuple[str, ...] = ()
     fixed: FixedPointParams | None = None
+    restart: bool = False
 
     def __post_init__(self) -> None:
         net, n_samples = self.network, len(self.samples)

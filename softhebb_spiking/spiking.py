@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
+from softhebb_spiking.conversion import ConversionReport, conversion_report
+from softhebb_spiking.fixed_network import fixed_network
+from softhebb_spiking.fixed_point import FixedPointOverflow
 from softhebb_spiking.mixture import SoftHebbMixture
 from softhebb_spiking.params import (
+    ROUNDINGS,
     FixedPointParams,
     NetworkParams,
     Run,
@@ -21,6 +28,7 @@ from softhebb_spiking.validation import FloatArray, as_generator, check_choice
 
 BACKENDS = ("event", "lava", "brian2")
 ARITHMETICS = ("float", "fixed")
+FIXED_OPTIONS = tuple(item.name for item in fields(FixedPointParams) if item.name != "rounding")
 _MAX_SEED = 2**63
 
 
@@ -232,6 +240,58 @@ class SpikingSoftHebb(SoftHebbMixture):
             probes=tuple([probes] if isinstance(probes, str) else probes),
         )
 
+    def to_fixed(self, **changes: Any) -> tuple[SpikingSoftHebb, ConversionReport]:
+        """Return this model in integers, and a report of what that does to it.
+
+        Parameters
+        ----------
+        **changes
+            Parameters of the new estimator, e.g. ``rounding="shared"`` or
+            ``fixed_options={"weight_exponent": -9}``.
+
+        Returns
+        -------
+        model : SpikingSoftHebb
+            With ``arithmetic="fixed"`` and the weights and log prior that the integers hold.
+        report : ConversionReport
+            Formats, clipping, and the learning rule with what it achieves; print it.
+
+        Raises
+        ------
+        ValueError
+            If a parameter does not fit its format; the message has the nearest that fits.
+
+        Warns
+        -----
+        FixedPointOverflow
+            If weights or log prior were clipped.
+
+        Examples
+        --------
+        >>> from softhebb_spiking import SpikingSoftHebb, load_dataset
+        >>> digits = load_dataset("digits")
+        >>> model = SpikingSoftHebb(n_units=20, random_state=0).fit(digits.X_train[:200])
+        >>> on_chip, report = model.to_fixed()
+        >>> report.clipped_weights, report.fixed.learning.rule
+        (0, '2^-7*u0*x1*y1 - 2*2^-7*u0*y1*y2*w')
+        """
+        check_is_fitted(self)
+        params = self.get_params() | {"arithmetic": "fixed"} | changes
+        model = type(self)(**params)
+        model._check_parameters()
+        network = model._network_params(self.n_features_in_)
+        params_fixed = model._fixed_params() or FixedPointParams()
+        fixed = fixed_network(network, params_fixed, learning_rate=model.learning_rate)
+        report = conversion_report(fixed, self.weights_, self.log_prior_, model.learning_rate)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FixedPointOverflow)  # the report has just told
+            model._set_state(
+                fixed.weights_as_float(fixed.weights(self.weights_)),
+                fixed.log_prior_as_float(fixed.log_prior(self.log_prior_)),
+            )
+        model.n_samples_seen_ = self.n_samples_seen_
+        return model, report
+
     def network_params(self) -> NetworkParams:
         """Return the parameter object of the fitted network."""
         return self._network_params(self.n_features_in_)
@@ -287,9 +347,23 @@ class SpikingSoftHebb(SoftHebbMixture):
         super()._check_parameters()
         check_choice("backend", self.backend, BACKENDS)
         check_choice("arithmetic", self.arithmetic, ARITHMETICS)
+        check_choice("rounding", self.rounding, ROUNDINGS)
         self._network_params(n_features=1)  # it checks the other parameters
-        if not isinstance(self.backend_options, Mapping | None):
-            raise TypeError(
-                "backend_options must be a dict of keywords or None, got "
-                f"{type(self.backend_options).__name__}."
+        for name in ("backend_options", "fixed_options"):
+            if not isinstance(getattr(self, name), Mapping | None):
+                raise TypeError(
+                    f"{name} must be a dict of keywords or None, got "
+                    f"{type(getattr(self, name)).__name__}."
+                )
+        unknown = set(self.fixed_options or {}) - set(FIXED_OPTIONS)
+        if unknown:
+            raise ValueError(
+                f"fixed_options has unknown keys {sorted(unknown)}; it may have "
+                f"{', '.join(FIXED_OPTIONS)}."
             )
+        if self.arithmetic == "fixed" and self.backend == "brian2":
+            raise ValueError(
+                "arithmetic='fixed' runs on backend='event' and 'lava'; Brian2 is the reference "
+                "in floating point."
+            )
+        self._fixed_params()

@@ -135,9 +135,7 @@ class Oracle:
         half = round(256 * g * self.payload_per_gain)
         per_spike = net.total_rate * net.n_steps
         dose = round(2**24 * run.learning_rates[self.sample] / per_spike / self.step_size)
-        rate = round(
-            2**34 * run.prior_learning_rates[self.sample] / per_spike / math.log(2)
-        )
+        rate = round(2**34 * run.prior_learning_rates[self.sample] / per_spike / math.log(2))
         self.U, A = np.zeros(K, np.int64), np.zeros(K, np.int64)
         self.X, self.due = np.zeros(n, np.int64), np.zeros(K, np.int64)
         h = v = 0
@@ -146,21 +144,12 @@ class Oracle:
             V = self.U * self.v[0] // 2 ** self.v[1] + self.B // 64
             if net.inhibition == "exact":
                 h = log2_of_sum(V, self.t)
-            counts = np.zeros(K, np.int64)
-            A = np.zeros(K, np.int64)
+            counts, c = np.zeros(K, np.int64), np.zeros(n, np.int64)
             if self.j < steps:
                 counts = self.fire(V, h)
-                words = self.words(0, n)
-                limit = np.rint(2.0**32 * (net.max_probability * x / x.max()))
-                fired = words < limit
-                if run.input_spikes is not None:
-                    fired = np.zeros(n, bool)
-                    rows = run.input_spikes
-                    now = (rows[:, 0] == self.sample) & (rows[:, 1] == self.j)
-                    fired[rows[now, 2]] = True
-                c = np.where(fired, (half + words % 256) // 256, 0)
-                A = self.W @ (2 * c)
-                self.X = np.minimum(127, self.X + c)
+                c = self.encode(x, half)
+            A = self.W @ (2 * c)
+            self.X = np.minimum(127, self.X + c)
             read = net.settle_steps <= self.j < steps
             if read:
                 self.due += counts * dose
@@ -174,19 +163,29 @@ class Oracle:
                 out.spike_counts[self.sample] += counts
             for k in np.flatnonzero(counts):
                 out.output_spikes += [(self.sample, self.j, int(k))] * int(counts[k])
-            if self.j < steps:
-                if net.inhibition == "feedback":
-                    e = log2_of(2 * int(counts.sum()) + 1, self.t)
-                    target = round(4096 * math.log2(2 * net.total_rate + 1))
-                    e = round(256 * net.inhibition_gain) * (e - target) // 256
-                elif net.inhibition == "graded":
-                    e = log2_of_sum(V - h, self.t)
-                else:
-                    e = 0
-                v = (self.D * v + (4096 - self.D) * e) // 4096
-                h = max(-(2**23), min(2**23 - 1, h + e + v))
+            e = self.correction(V, h, counts)
+            v = (self.D * v + (4096 - self.D) * e) // 4096
+            h = max(-(2**23), min(2**23 - 1, h + e + v))
             if read and rate:
                 self.learn_prior(counts, rate)
+
+    def encode(self, x: Any, half: int) -> Ints:
+        """Half the payload of each input's spike."""
+        n, rows = self.net.n_features, self.run.input_spikes
+        words = self.words(0, n)
+        fired = words < np.rint(2.0**32 * (self.net.max_probability * x / x.max()))
+        if rows is not None:
+            fired = np.zeros(n, bool)
+            fired[rows[(rows[:, 0] == self.sample) & (rows[:, 1] == self.j), 2]] = True
+        return np.where(fired, (half + words % 256) // 256, 0)
+
+    def correction(self, V: Ints, h: int, counts: Ints) -> int:
+        net = self.net
+        if net.inhibition == "feedback":
+            target = round(4096 * math.log2(2 * net.total_rate + 1))
+            e = log2_of(2 * int(counts.sum()) + 1, self.t) - target
+            return round(256 * net.inhibition_gain) * e // 256
+        return log2_of_sum(V - h, self.t) if net.inhibition == "graded" else 0
 
     def fire(self, V: Ints, h: int) -> Ints:
         net = self.net
@@ -226,7 +225,9 @@ class Oracle:
             if self.due[k] == 0:
                 continue
             quanta = min(127 // self.Q, (int(self.due[k]) + int(draws[k])) // 2**24)
-            y = np.array([quanta * self.Q, min(127, half_up(int(self.U[k]) * self.y2[0], self.y2[1]))])
+            y = np.array(
+                [quanta * self.Q, min(127, half_up(int(self.U[k]) * self.y2[0], self.y2[1]))]
+            )
             if quanta:
                 self.learn_unit(k, y)
         self.due[:] = 0

@@ -10,7 +10,8 @@ PACKAGE = "softhebb_spiking"
 ROOT = Path(__file__).resolve().parent.parent
 
 LEAVES = {"errors", "validation", "params"}
-CORE = LEAVES | {"theory", "encoding", "fixed_point", "fixed_network", "recording"}
+FIXED = {"fixed_point", "fixed_learning", "fixed_network"}
+CORE = LEAVES | {"theory", "encoding", "recording"} | FIXED
 ESTIMATORS = {"rate", "spiking", "evaluation", "serialization", "data"}
 
 # Layer -> what it may import of the package. The longest matching name is a module's layer.
@@ -22,14 +23,16 @@ ALLOWED: dict[str, set[str]] = {
     "theory": LEAVES,
     "encoding": LEAVES | {"theory"},
     "fixed_point": LEAVES,
-    "fixed_network": LEAVES | {"encoding", "fixed_point"},
+    "fixed_learning": LEAVES | {"fixed_point"},
+    "fixed_network": LEAVES | {"encoding", "fixed_point", "fixed_learning"},
+    "conversion": LEAVES | FIXED,
     "recording": LEAVES,
     "data": {"errors", "validation"},
     "serialization": LEAVES,
     "evaluation": LEAVES | {"theory"},
     "mixture": CORE | {"serialization"},
     "rate": CORE | {"mixture", "serialization"},
-    "spiking": CORE | {"mixture", "serialization", "backends"},
+    "spiking": CORE | {"mixture", "serialization", "backends", "conversion"},
     "backends": LEAVES | {"recording"},
     "backends.brian2": {"params"},
     "backends._event_kernel": CORE,

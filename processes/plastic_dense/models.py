@@ -12,7 +12,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
 from softhebb_spiking.encoding import SYNAPSE_STREAM, TRACE_STREAM, uniform_words
-from softhebb_spiking.fixed_network import (
+from softhebb_spiking.fixed_learning import (
     ACCUMULATOR_FRACTION_BITS,
     X1_Y1_SHIFT,
     Y1_Y2_W_SHIFT,

@@ -53,6 +53,8 @@ class FixedEngine:
             x1=np.zeros(n_features, np.int64),
             overflows=np.zeros(1, np.int64),
         )
+        self._initial = self._state.weights.copy(), self._state.log_prior.copy()
+        self._changes = np.zeros(weights.shape, np.int64), np.zeros(n_units, np.int64)
         self._half_payloads = self._fixed.half_payloads(run.samples)
         self._doses = self._fixed.doses(run.learning_rates)
         self._prior_rates = self._fixed.prior_rates(run.prior_learning_rates)
@@ -83,14 +85,27 @@ class FixedEngine:
             randoms,
             self._sample_probes(sample),
         )
+        if run.restart:
+            self._restart()
+
+    def _restart(self) -> None:
+        """Collect the changes that a sample made, and take them back."""
+        state, (weights, log_prior) = self._state, self._initial
+        self._changes[0][:] += state.weights.astype(np.int64) - weights
+        self._changes[1][:] += state.log_prior - log_prior
+        state.weights[:], state.columns[:], state.log_prior[:] = weights, weights.T, log_prior
 
     def weights(self) -> FloatArray:
         """Return the weights, shape (n_units, n_features)."""
+        if self._run.restart:
+            return self._run.weights + self._fixed.weights_as_float(self._changes[0])
         return self._fixed.weights_as_float(self._state.weights.astype(np.int64))
 
     def log_prior(self) -> FloatArray:
         """Return the log prior, nats; warn if a drive did not fit on the way."""
         warn_of_overflows(int(self._state.overflows[0]))
+        if self._run.restart:
+            return self._run.log_prior + self._fixed.log_prior_as_float(self._changes[1])
         return self._fixed.log_prior_as_float(self._state.log_prior)
 
     def probes_as_float(self) -> dict[str, FloatArray]:

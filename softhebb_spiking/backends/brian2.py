@@ -271,7 +271,8 @@ def simulate(run: Run, *, target: str = "numpy") -> RunResult:
     ImportError
         If Brian2 is not installed.
     ValueError
-        If the target is unknown, or the run cannot be built (see `build_network`).
+        If the target is unknown, the run asks for what only other rungs can, or it cannot be
+        built (see `build_network`).
     RuntimeError
         If "cpp_standalone" finds no compiler.
     """
@@ -279,6 +280,11 @@ def simulate(run: Run, *, target: str = "numpy") -> RunResult:
         listed = ", ".join(repr(item) for item in TARGETS)
         raise ValueError(f"target must be one of {listed}; got {target!r}.")
     require_installed()
+    if run.fixed is not None or run.restart:
+        what = "integers" if run.fixed is not None else "restart"
+        raise ValueError(
+            f"Brian2 runs in floating point and goes on learning; {what} need 'event'."
+        )
     key = np.random.SeedSequence([run.seed, run.first_sample]).generate_state(1)[0]
     with _device(target) as device:
         b2.seed(int(key))

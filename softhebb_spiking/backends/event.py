@@ -88,6 +88,8 @@ class FloatEngine:
         self._columns = np.array(run.weights.T, order="C")  # a copy also where .T is contiguous
         self._scales = np.ones(net.n_units)
         self._log_prior = run.log_prior.copy()
+        self._initial = self._columns.copy(), self._log_prior.copy()
+        self._changes = np.zeros_like(self._columns), np.zeros_like(self._log_prior)
         self._gains = psp_gain(run.samples, net)
         self._probes = {name: _probe_array(name, run) for name in run.probes}
 
@@ -113,14 +115,19 @@ class FloatEngine:
             run.first_sample + sample,
             _sample_probes(self._probes, sample),
         )
+        if run.restart:
+            columns, log_prior = self._initial
+            self._changes[0][:] += self._columns * self._scales - columns
+            self._changes[1][:] += self._log_prior - log_prior
+            self._columns[:], self._scales[:], self._log_prior[:] = columns, 1.0, log_prior
 
     def weights(self) -> FloatArray:
         """Return the weights, shape (n_units, n_features)."""
-        return np.ascontiguousarray((self._columns * self._scales).T)
+        return np.ascontiguousarray((self._columns * self._scales + self._changes[0]).T)
 
     def log_prior(self) -> FloatArray:
         """Return the log prior, nats."""
-        return self._log_prior
+        return self._log_prior + self._changes[1]
 
     def probes_as_float(self) -> dict[str, FloatArray]:
         """Return what was probed."""

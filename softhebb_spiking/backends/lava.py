@@ -55,8 +55,14 @@ def simulate(run: Run, *, timeout_s: float | None = None) -> RunResult:
         If the run did not end in time.
     RuntimeError
         If a model failed; the message shows its traceback.
+    ValueError
+        If the run asks for what only the event rung can, or for integers that do not fit.
     """
     require_installed()
+    if run.fixed is not None:
+        fixed_network_of(run)  # refuses what does not fit, before any process is started
+    if run.restart:
+        raise ValueError("restart runs on the event rung only; Lava cannot take updates back.")
     timeout_s = default_timeout_s(run) if timeout_s is None else timeout_s
     check_real("timeout_s", timeout_s, 0.0, low_open=True)
     result: RunResult = _lava_worker.call_in_session(

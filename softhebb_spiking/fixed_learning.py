@@ -1,0 +1,151 @@
+"""The learning rule in numbers that a chip's learning engine can hold.
+
+    dw = 2^a · x1 · y1 − m · 2^b · y1 · y2 · w
+
+is what a three-factor rule of Loihi, and Lava's `LearningDense`, can compute of SoftHebb. The
+constants follow from three demands: one update has the size η', the fixed point of the norm is 1,
+and the first product is not rounded. `docs/fixed_point.md` derives them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from softhebb_spiking.fixed_point import (
+    MAX_EXPONENT,
+    MAX_RULE_MANTISSA,
+    MIN_EXPONENT,
+    TRACE,
+    Format,
+    Multiplier,
+)
+from softhebb_spiking.params import FixedPointParams, NetworkParams
+
+# Lava shifts a product right by the bits of its factors that exceed the accumulator's.
+X1_Y1_SHIFT = 3
+Y1_Y2_W_SHIFT = 12
+ACCUMULATOR_FRACTION_BITS = 7  # of a weight's least bit, before stochastic rounding
+_LARGEST_Y1 = 120  # the largest multiple of 8 in 7 bits
+_LARGEST_DRIVE = 1.4  # the drive fluctuates above 1; y2 must hold it
+_BURST = 4.0  # times the total rate, the most spikes of a population in a step worth the room
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningConstants:
+    """The three-factor rule in numbers that its engine can hold, and what it achieves.
+
+    Attributes
+    ----------
+    epoch : int
+        Steps between updates (t_epoch).
+    y1_quantum : int
+        y1 of one update; a multiple of 8, so that x1 · y1 loses no bit in its shift.
+    hebb_exponent : int
+        a of 2^a · x1 · y1.
+    decay_mantissa, decay_exponent : int
+        m and b of m · 2^b · y1 · y2 · w.
+    y2_multiplier : Multiplier
+        From the integer drive to y2.
+    step : float
+        η', the size of one update that these constants make.
+    dose_per_rate : float
+        Updates per output spike and unit of learning rate.
+    equilibrium_norm : float
+        Norm at which growth and decay balance, without the rounding of products.
+    """
+
+    epoch: int
+    y1_quantum: int
+    hebb_exponent: int
+    decay_mantissa: int
+    decay_exponent: int
+    y2_multiplier: Multiplier
+    step: float
+    dose_per_rate: float
+    equilibrium_norm: float
+
+    @property
+    def rule(self) -> str:
+        """The rule in Lava's notation."""
+        return (
+            f"2^{self.hebb_exponent}*u0*x1*y1 - "
+            f"{self.decay_mantissa}*2^{self.decay_exponent}*u0*y1*y2*w"
+        )
+
+    @property
+    def max_quanta(self) -> int:
+        """The most updates that y1 can ask for at a time."""
+        return TRACE.max_integer // self.y1_quantum
+
+
+def learning_constants(
+    network: NetworkParams,
+    params: FixedPointParams,
+    weight: Format,
+    trace: Format,
+    drive_unit: float,
+    learning_rate: float,
+) -> LearningConstants:
+    """Return the rule for a network; `docs/fixed_point.md` has the two equations solved here.
+
+    Parameters
+    ----------
+    network, params
+        The network, and how it is held.
+    weight, trace : Format
+        Of weights and traces.
+    drive_unit : float
+        Drive u that one unit of the integer drive stands for.
+    learning_rate : float
+        The largest η to be learned with.
+
+    Raises
+    ------
+    ValueError
+        If an update is too large for the rule's exponents.
+    """
+    per_spike = 1.0 / (network.total_rate * network.n_steps)
+    # Even the busiest population may ask for no more than one update at a time.
+    busiest = min(network.population_size, _BURST * network.total_rate) * params.learning_epoch
+    wanted = max(params.learning_step, learning_rate * per_spike * busiest)
+    # η' = y1 2^(a − 3) / ratio: one unit of the trace is worth `ratio` units of weight.
+    ratio = math.ldexp(1.0, trace.exponent - weight.exponent)
+    exponent = max(MIN_EXPONENT, math.ceil(math.log2(wanted * ratio / _LARGEST_Y1)) + X1_Y1_SHIFT)
+    if exponent > MAX_EXPONENT:
+        largest = _LARGEST_Y1 / ratio * 2.0 ** (MAX_EXPONENT - X1_Y1_SHIFT)
+        raise ValueError(
+            f"an update of {wanted:g} (from learning_rate={learning_rate:g} and learning_step="
+            f"{params.learning_step:g}) needs the rule exponent {exponent}, which is not in "
+            f"[{MIN_EXPONENT}, {MAX_EXPONENT}]; the largest update that fits is {largest:g}."
+        )
+    y1 = 8 * math.ceil(math.ldexp(wanted * ratio, X1_Y1_SHIFT - exponent) / 8.0)
+    step = math.ldexp(y1 / ratio, exponent - X1_Y1_SHIFT)
+    # The norm is 1 if 2^(a − 3) / ratio = m S 2^(b − 12), with y2 = S u.
+    drive_scale, mantissa, decay_exponent = _decay_product(math.ldexp(1.0 / ratio, exponent))
+    multiplier = Multiplier.nearest(drive_scale * drive_unit)
+    achieved = multiplier.value / drive_unit
+    decay_step = mantissa * achieved * math.ldexp(1.0, decay_exponent - Y1_Y2_W_SHIFT) * y1
+    return LearningConstants(
+        epoch=params.learning_epoch,
+        y1_quantum=y1,
+        hebb_exponent=exponent,
+        decay_mantissa=mantissa,
+        decay_exponent=decay_exponent,
+        y2_multiplier=multiplier,
+        step=step,
+        dose_per_rate=per_spike / step,
+        equilibrium_norm=math.sqrt(step / decay_step),
+    )
+
+
+def _decay_product(hebb_scale: float) -> tuple[float, int, int]:
+    """Return S, m and b with m · S · 2^(b − 9) = 2^a / ratio and S as fine as 7 bits allow."""
+    finest = TRACE.max_integer / _LARGEST_DRIVE
+    best = (0.0, 1, MIN_EXPONENT)
+    for exponent in range(MIN_EXPONENT, MAX_EXPONENT + 1):
+        for mantissa in range(1, MAX_RULE_MANTISSA + 1):
+            scale = math.ldexp(hebb_scale, Y1_Y2_W_SHIFT - X1_Y1_SHIFT - exponent) / mantissa
+            if best[0] < scale <= finest:
+                best = (scale, mantissa, exponent)
+    return best
