@@ -1,4 +1,4 @@
-"""The numbers in the README: accuracy over seeds, and speed of the event rung."""
+"""The numbers in the README: accuracy over seeds, speed, and what integers cost."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from softhebb_spiking.data import Dataset
 from softhebb_spiking.evaluation import UnitLabelClassifier
-from softhebb_spiking.params import INHIBITIONS
+from softhebb_spiking.params import INHIBITIONS, ROUNDINGS, FixedPointParams
 from softhebb_spiking.rate import SoftHebb
-from softhebb_spiking.spiking import SpikingSoftHebb
+from softhebb_spiking.spiking import ARITHMETICS, SpikingSoftHebb
 from softhebb_spiking.validation import FloatArray
 
 _N_TIMED = 2000
 _N_RUNS = 5
+_N_LAVA_SAMPLES = 3
 
 
 def conditions() -> str:
@@ -31,7 +33,7 @@ def conditions() -> str:
 
 
 def accuracy(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
-    """Train rate and event rung on all training samples once, seed by seed.
+    """Train rate and event rung, in floating point and in integers, on all samples once.
 
     Parameters
     ----------
@@ -64,10 +66,15 @@ def accuracy(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
 
 
 def _networks(n_units: int, seed: int) -> dict[str, Any]:
-    return {
+    networks: dict[str, Any] = {
         "rate": SoftHebb(n_units, random_state=seed),
         "event, feedback": SpikingSoftHebb(n_units, random_state=seed),
     }
+    for rounding in ROUNDINGS:
+        networks[f"integers, {rounding}"] = SpikingSoftHebb(
+            n_units, arithmetic="fixed", rounding=rounding, random_state=seed
+        )
+    return networks
 
 
 def speed(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
@@ -89,15 +96,17 @@ def speed(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
         spike rates that say how much work it was.
     """
     X = data.X_train[:_N_TIMED]
-    for inhibition in INHIBITIONS:
-        model = SpikingSoftHebb(n_units, inhibition=inhibition, random_state=0).fit(X)
+    for arithmetic, inhibition in product(ARITHMETICS, INHIBITIONS):
+        model = SpikingSoftHebb(
+            n_units, arithmetic=arithmetic, inhibition=inhibition, random_state=0
+        ).fit(X)
         learning = _median_rate(model.partial_fit, X)
         frozen = _median_rate(model.predict_proba, X)
         recording = model.record(X[:50])
         steps = 50 * recording.params.presentation_steps
         yield (
-            f"event, {inhibition}, K={n_units}: {learning:.0f} samples/s learning, {frozen:.0f} "
-            f"frozen ({len(recording.input_spikes) / steps:.1f} input and "
+            f"event, {arithmetic}, {inhibition}, K={n_units}: {learning:.0f} samples/s learning, "
+            f"{frozen:.0f} frozen ({len(recording.input_spikes) / steps:.1f} input and "
             f"{len(recording.output_spikes) / steps:.1f} output spikes per step, "
             f"{recording.params.presentation_steps} steps per sample)"
         )
@@ -110,3 +119,96 @@ def _median_rate(work: Callable[[FloatArray], Any], X: FloatArray) -> float:
         work(X)
         seconds.append(time.perf_counter() - started)
     return len(X) / float(np.median(seconds))
+
+
+def lava(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
+    """Run the same samples in integers, learning, in Lava and on the event rung; compare speed.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    n_units : int
+        Units.
+    n_seeds : int
+        Seeds, one run of each; the ratio is taken run by run.
+
+    Yields
+    ------
+    str
+        Two lines for each kind of rounding and seed, then the median ratio of steps per second.
+    """
+    from softhebb_spiking.backends import event
+    from softhebb_spiking.backends import lava as lava_backend
+
+    X = data.X_train[:_N_LAVA_SAMPLES]
+    for rounding in ROUNDINGS:
+        ratios = []
+        for seed in range(n_seeds):
+            model = SpikingSoftHebb(
+                n_units, arithmetic="fixed", rounding=rounding, random_state=seed
+            ).fit(data.X_train[:n_units])
+            run = model.make_run(X, learn=True)
+            steps = len(X) * (run.network.presentation_steps + 1)
+            # Lava's start, a few seconds, is left out: it is that of a run of one sample.
+            short = model.make_run(X[:1], learn=True)
+            started_s = _seconds(lambda: lava_backend.simulate(short))  # noqa: B023
+            results: list[Any] = []
+            whole_s = _seconds(lambda: results.append(lava_backend.simulate(run)))  # noqa: B023
+            in_lava = (steps - steps // len(X)) / (whole_s - started_s)
+            event_s = _median_seconds(lambda: event.simulate(run))  # noqa: B023
+            same = np.array_equal(results[0].weights, event.simulate(run).weights)
+            ratios.append(steps / event_s / in_lava)
+            yield (
+                f"integers, {rounding}, K={n_units}, seed {seed}, learning: Lava "
+                f"{in_lava:.1f} steps/s, event {steps / event_s:.0f} steps/s, ratio "
+                f"{ratios[-1]:.0f}, weights {'the same' if same else 'DIFFERENT'}"
+            )
+        yield f"integers, {rounding}, K={n_units}: median ratio {np.median(ratios):.0f}"
+
+
+def budget(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
+    """Measure the error budget on all training samples.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    n_units : int
+        Units.
+    n_seeds : int
+        Seeds 0 … n_seeds − 1.
+
+    Yields
+    ------
+    str
+        One line for each row and seed.
+    """
+    from softhebb_spiking.verification.budget import Task, error_budget
+
+    for seed in range(n_seeds):
+        task = Task.prepare(
+            data,
+            n_units=n_units,
+            n_train=len(data.X_train),
+            n_posterior=500,
+            n_repeats=100,
+            seed=seed,
+            fixed=FixedPointParams(),
+        )
+        for row in error_budget(task):
+            yield (
+                f"seed {seed}, {row.name}: TV {row.total_variation:.4f}, slope {row.slope:.4f}, "
+                f"cosine {row.cosine:.4f}, accuracy {100 * row.accuracy:.2f} %"
+            )
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _median_seconds(work: Callable[[], Any]) -> float:
+    work()  # compiles
+    return float(np.median([_seconds(work) for _ in range(_N_RUNS)]))

@@ -71,9 +71,9 @@ def _fail(message: str) -> None:
 @app.command("verify")
 def verify_command(
     dataset: DatasetOption = "digits",
-    rungs: Annotated[str, typer.Option(help="comma-separated, of event,lava,brian2")] = ",".join(
-        RUNGS
-    ),
+    rungs: Annotated[
+        str, typer.Option(help="comma-separated, of event,lava,brian2,fixed")
+    ] = ",".join(RUNGS),
     output: Annotated[Path, typer.Option(help="folder of the report")] = Path("verify-report"),
     seed: SeedOption = 0,
     quick: Annotated[bool, typer.Option("--quick", help="fewer samples")] = False,
@@ -121,6 +121,8 @@ def train(
     temperature: Annotated[float, typer.Option(help="softmax temperature")] = 0.02,
     learning_rate: Annotated[float, typer.Option(help="per sample, falls linearly to 0")] = 0.1,
     prior_learning_rate: Annotated[float, typer.Option(help="of the log prior")] = 0.0,
+    arithmetic: Annotated[str, typer.Option(help="float, or fixed: a chip's integers")] = "float",
+    rounding: Annotated[str, typer.Option(help="in fixed: per_synapse or shared")] = "per_synapse",
     seed: SeedOption = 0,
     data_root: RootOption = None,
 ) -> None:
@@ -132,8 +134,15 @@ def train(
         "prior_learning_rate": prior_learning_rate,
         "random_state": seed,
     }
-    model = SoftHebb(units, **common)
-    if rung != "rate":
+    model: Any
+    if rung == "rate":
+        if arithmetic != "float":
+            raise ValueError(
+                "the rate rung is floating point; --arithmetic fixed needs event or lava."
+            )
+        model = SoftHebb(units, **common)
+    else:
+        common |= {"arithmetic": arithmetic, "rounding": rounding}
         model = SpikingSoftHebb(units, backend=rung, **common)
     check_writable_file(output)
     data = load_dataset(dataset, root=data_root)
@@ -210,16 +219,15 @@ def demo(
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="accuracy or speed")],
+    what: Annotated[str, typer.Argument(help="accuracy, speed, lava or budget")],
     dataset: DatasetOption = "mnist",
     units: Annotated[int, typer.Option(help="units of the network")] = 100,
     seeds: Annotated[int, typer.Option(help="how many seeds, from 0")] = 3,
     data_root: RootOption = None,
 ) -> None:
-    """Measure accuracy (rate and event rung, several seeds) or speed (event rung)."""
-    measure = {"accuracy": benchmarks.accuracy, "speed": benchmarks.speed}[
-        check_choice("what", what, ("accuracy", "speed"))
-    ]
+    """Measure accuracy, speed, event against Lava in integers, or what each rounding costs."""
+    check_choice("what", what, ("accuracy", "speed", "lava", "budget"))
+    measure = getattr(benchmarks, what)
     check_integer("units", units, 1)
     check_integer("seeds", seeds, 1)
     data = load_dataset(dataset, root=data_root)

@@ -26,7 +26,6 @@ from softhebb_spiking.params import FixedPointParams, NetworkParams
 X1_Y1_SHIFT = 3
 Y1_Y2_W_SHIFT = 12
 ACCUMULATOR_FRACTION_BITS = 7  # of a weight's least bit, before stochastic rounding
-_LARGEST_Y1 = 120  # the largest multiple of 8 in 7 bits
 _LARGEST_DRIVE = 1.4  # the drive fluctuates above 1; y2 must hold it
 _BURST = 4.0  # times the total rate, the most spikes of a population in a step worth the room
 
@@ -106,20 +105,11 @@ def learning_constants(
         If an update is too large for the rule's exponents.
     """
     per_spike = 1.0 / (network.total_rate * network.n_steps)
-    # Even the busiest population may ask for no more than one update at a time.
     busiest = min(network.population_size, _BURST * network.total_rate) * params.learning_epoch
-    wanted = max(params.learning_step, learning_rate * per_spike * busiest)
-    # η' = y1 2^(a − 3) / ratio: one unit of the trace is worth `ratio` units of weight.
+    # One unit of the trace is worth `ratio` units of weight.
     ratio = math.ldexp(1.0, trace.exponent - weight.exponent)
-    exponent = max(MIN_EXPONENT, math.ceil(math.log2(wanted * ratio / _LARGEST_Y1)) + X1_Y1_SHIFT)
-    if exponent > MAX_EXPONENT:
-        largest = _LARGEST_Y1 / ratio * 2.0 ** (MAX_EXPONENT - X1_Y1_SHIFT)
-        raise ValueError(
-            f"an update of {wanted:g} (from learning_rate={learning_rate:g} and learning_step="
-            f"{params.learning_step:g}) needs the rule exponent {exponent}, which is not in "
-            f"[{MIN_EXPONENT}, {MAX_EXPONENT}]; the largest update that fits is {largest:g}."
-        )
-    y1 = 8 * math.ceil(math.ldexp(wanted * ratio, X1_Y1_SHIFT - exponent) / 8.0)
+    wanted = params.learning_step or 0.0  # never None, see FixedPointParams
+    exponent, y1 = _quantum(wanted, learning_rate * per_spike * busiest, ratio)
     step = math.ldexp(y1 / ratio, exponent - X1_Y1_SHIFT)
     # The norm is 1 if 2^(a − 3) / ratio = m S 2^(b − 12), with y2 = S u.
     drive_scale, mantissa, decay_exponent = _decay_product(math.ldexp(1.0 / ratio, exponent))
@@ -136,6 +126,26 @@ def learning_constants(
         step=step,
         dose_per_rate=per_spike / step,
         equilibrium_norm=math.sqrt(step / decay_step),
+    )
+
+
+def _quantum(wanted_step: float, largest_change: float, ratio: float) -> tuple[int, int]:
+    """Return a and y1 with η' = y1 2^(a − 3) / ratio, η' at least as wanted and a the least.
+
+    y1 is a multiple of 8, and has room for as many updates at a time as the busiest population
+    may ask for.
+    """
+    for exponent in range(MIN_EXPONENT, MAX_EXPONENT + 1):
+        per_y1 = math.ldexp(1.0 / ratio, exponent - X1_Y1_SHIFT)
+        y1 = 8 * max(1, math.ceil(wanted_step / per_y1 / 8.0))
+        n_updates = max(1, math.ceil(largest_change / (y1 * per_y1)))
+        if y1 * n_updates <= TRACE.max_integer:
+            return exponent, y1
+    largest = math.ldexp(120.0 / ratio, MAX_EXPONENT - X1_Y1_SHIFT)
+    raise ValueError(
+        f"updates of {max(wanted_step, largest_change):.4g} (learning_step={wanted_step:.4g}, and "
+        f"{largest_change:.4g} for the learning rate and the busiest population) need a rule "
+        f"exponent above {MAX_EXPONENT}; the largest that fits is {largest:.4g}."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from softhebb_spiking.fixed_point import (
     LOG_PRIOR,
     OCTAVES_PER_NAT,
     PRIOR_FRACTION_BITS,
+    PRIOR_RATE_BITS,
     RATE_FRACTION_BITS,
     STATE,
     TRACE_BITS,
@@ -93,11 +95,11 @@ class FixedNetwork:
         """Return the log prior, given in nats, as integers."""
         return np.asarray(LOG_PRIOR.to_integer("log_prior", log_prior * OCTAVES_PER_NAT))
 
-    def weights_as_float(self, integers: IntArray) -> FloatArray:
+    def weights_as_float(self, integers: Any) -> FloatArray:
         """Return what integer weights stand for."""
         return np.asarray(self.weight.to_float(integers))
 
-    def log_prior_as_float(self, integers: IntArray) -> FloatArray:
+    def log_prior_as_float(self, integers: Any) -> FloatArray:
         """Return what an integer log prior stands for, nats."""
         return np.asarray(LOG_PRIOR.to_float(integers) / OCTAVES_PER_NAT)
 
@@ -142,7 +144,8 @@ class FixedNetwork:
         per_spike = np.asarray(prior_learning_rates) / (
             self.network.total_rate * self.network.n_steps
         )
-        fine = Format(bits=40, exponent=-PRIOR_FRACTION_BITS - RATE_FRACTION_BITS)
+        exponent = -PRIOR_FRACTION_BITS - RATE_FRACTION_BITS
+        fine = Format(bits=PRIOR_RATE_BITS, exponent=exponent, signed=False)
         return np.asarray(fine.to_integer("prior rates", per_spike * OCTAVES_PER_NAT))
 
 

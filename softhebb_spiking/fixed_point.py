@@ -129,7 +129,7 @@ class Format:
     def __str__(self) -> str:
         sign = "signed" if self.signed else "unsigned"
         return (
-            f"{self.bits} bits, {sign}, in steps of 2^{self.exponent} "
+            f"{self.bits + self.signed} bits, {sign}, in steps of 2^{self.exponent} "
             f"([{self.smallest:.6g}, {self.largest:.6g}])"
         )
 
@@ -155,6 +155,8 @@ COMPARE_BITS = 16  # of the random number each neuron compares with its spike pr
 DOSE_BITS = 24
 RATE_FRACTION_BITS = 16
 GROWTH_FRACTION_BITS = 8
+PRIOR_RATE_BITS = 32
+GROWTH = Format(bits=30, exponent=-GROWTH_FRACTION_BITS)  # times a prior rate, within 64 bits
 
 # What a learning rule and its engine can hold.
 MIN_EXPONENT, MAX_EXPONENT = -7, 8

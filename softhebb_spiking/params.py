@@ -23,6 +23,7 @@ from softhebb_spiking.validation import (
 INHIBITIONS = ("feedback", "graded", "exact")
 PROBES = ("drive", "inhibition", "psp")
 ROUNDINGS = ("per_synapse", "shared")
+_LEARNING_STEPS = {"per_synapse": 2.0**-7, "shared": 2.0**-5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +116,10 @@ class FixedPointParams:
     learning_epoch : int
         Steps between two updates of the weights (Lava's t_epoch), in [1, 63]. It divides the
         steps of a presentation and its reset step.
-    learning_step : float
-        Size η' of one update. A population learns from its spikes by as many updates of this
-        size, at random, as give the learning rate in the mean; few large updates are rounded less
-        often than many small ones.
+    learning_step : float, optional
+        Size η' of one update, at least. A population learns from its spikes by as many updates of
+        this size, at random, as give the learning rate in the mean; few large updates are rounded
+        less often than many small ones. By default 2⁻⁷, with "shared" rounding 2⁻⁵.
     weight_exponent, trace_exponent : int, optional
         Weights are multiples of 2**weight_exponent, traces of 2**trace_exponent; chosen by the
         number of inputs if not given.
@@ -133,7 +134,7 @@ class FixedPointParams:
 
     rounding: str = "per_synapse"
     learning_epoch: int = 1
-    learning_step: float = 2.0**-6
+    learning_step: float | None = None
     weight_exponent: int | None = None
     trace_exponent: int | None = None
     table_bits: int = 6
@@ -141,6 +142,9 @@ class FixedPointParams:
     def __post_init__(self) -> None:
         check_choice("rounding", self.rounding, ROUNDINGS)
         check_integer("learning_epoch", self.learning_epoch, 1, 63)
+        if self.learning_step is None:
+            step = _LEARNING_STEPS[self.rounding]
+            object.__setattr__(self, "learning_step", step)
         check_real("learning_step", self.learning_step, 0.0, 1.0, low_open=True)
         for name in ("weight_exponent", "trace_exponent"):
             if getattr(self, name) is not None:
@@ -165,7 +169,7 @@ class Run:
     learning_rates, prior_learning_rates : ndarray of shape (n_samples,)
         η and η_b of each sample; zero freezes.
     seed : int
-        Key of the random numbers.
+        Key of the random numbers, below 2**63.
     first_sample : int
         Number of the first sample in the random number streams.
     input_spikes, output_spikes : ndarray of shape (n_spikes, 3), optional
@@ -203,6 +207,8 @@ class Run:
     restart: bool = False
 
     def __post_init__(self) -> None:
+        check_integer("seed", self.seed, 0, 2**63 - 1)
+        check_integer("first_sample", self.first_sample, 0)
         net, n_samples = self.network, len(self.samples)
         expected = {
             "samples": (n_samples, net.n_features),

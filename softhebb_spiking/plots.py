@@ -6,7 +6,7 @@ Everything is drawn on Axes or a Figure of the caller's, without pyplot's global
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; markers for print.
 COLORS: Mapping[str, str] = MappingProxyType(
-    {"rate": "#333333", "event": "#0072B2", "lava": "#D55E00", "brian2": "#009E73"}
+    {
+        "rate": "#333333",
+        "event": "#0072B2",
+        "lava": "#D55E00",
+        "brian2": "#009E73",
+        "fixed": "#CC79A7",
+    }
 )
 MARKERS: Mapping[str, str] = MappingProxyType(
-    {"rate": "o", "event": "o", "lava": "^", "brian2": "s"}
+    {"rate": "o", "event": "o", "lava": "^", "brian2": "s", "fixed": "D"}
 )
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib, so pictures look the same anywhere
@@ -47,7 +53,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "softhebb-spiking",
 }
-_OTHER_RUNG = "#CC79A7", "D"
+_OTHER_RUNG = "#56B4E9", "v"
 MAX_COLUMNS = 20
 MAX_POINTS = 4000
 _INPUT_COLOR = "#777777"
@@ -271,6 +277,40 @@ def convergence(
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="p_max · τ_psp / dt (spikes of the strongest input in one PSP)")
     axes.set(ylabel="‖mean Δw − rate rule‖ / ‖rate rule‖")
+
+
+def budget(axes: Axes, names: Sequence[str], values: Sequence[float], *, title: str) -> None:
+    """Draw one measure of the error budget, a row for each rounding, from the top down.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where.
+    names : sequence of str
+        The rows; those with "rung" are the engines themselves.
+    values : sequence of float
+        The measure in each row.
+    title : str
+        What is measured.
+    """
+    rows = np.arange(len(names))
+    axes.axvline(values[0], color=_REFERENCE_COLOR, linewidth=0.8, linestyle="--")
+    axes.plot(values, rows, color=COLORS["fixed"], linewidth=0.8)
+    for row, (name, value) in enumerate(zip(names, values, strict=True)):
+        rung = "fixed" if row else "event"
+        filled = row == 0 or "rung" in name
+        axes.plot(
+            value,
+            row,
+            MARKERS[rung],
+            color=COLORS[rung],
+            markersize=5,
+            markerfacecolor=COLORS[rung] if filled else "white",
+        )
+    axes.set_yticks(rows, names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.margins(x=0.15)
+    axes.set_title(title)
 
 
 def likelihood(

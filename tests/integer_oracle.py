@@ -132,10 +132,11 @@ class Oracle:
         d = math.exp(-net.dt_ms / net.psp_tau_ms)
         rise = 1 - sum(d ** (j + 1) for j in range(net.settle_steps, steps)) / net.n_steps
         g = x.max() * (1 - d) / (net.max_probability * rise)
-        half = round(256 * g * self.payload_per_gain)
+        half = min(2**15 - 1, round(256 * g * self.payload_per_gain))
         per_spike = net.total_rate * net.n_steps
         dose = round(2**24 * run.learning_rates[self.sample] / per_spike / self.step_size)
         rate = round(2**34 * run.prior_learning_rates[self.sample] / per_spike / math.log(2))
+        rate = min(2**32 - 1, rate)
         self.U, A = np.zeros(K, np.int64), np.zeros(K, np.int64)
         self.X, self.due = np.zeros(n, np.int64), np.zeros(K, np.int64)
         h = v = 0
@@ -266,7 +267,8 @@ class Oracle:
             growth = int(counts[k]) * min(2**24 - 1, inverse)
             if self.fault == "late prior":
                 growth *= 2
-            change = (rate * (growth - 256 * int(counts.sum())) + int(draws[k])) // 2**24
+            gain = max(-(2**30), min(2**30 - 1, growth - 256 * int(counts.sum())))
+            change = (rate * gain + int(draws[k])) // 2**24
             self.B[k] = min(0, max(-(2**23), int(self.B[k]) + change))
 
 

@@ -54,6 +54,7 @@ ALLOWED["verification"] = set(ALLOWED) - {"", "cli"}  # the one place that sees 
 LAZY: dict[str, set[str]] = {
     "spiking": {"backends.event", "backends.lava", "backends.brian2"},
     "serialization": {"mixture", "rate", "spiking"},
+    "bench": {"backends.event", "backends.lava", "verification"},
 }
 
 

@@ -13,8 +13,9 @@ import pytest
 from scipy.stats import multinomial
 
 from softhebb_spiking import load_dataset
-from softhebb_spiking.backends import _event_kernel, event
-from softhebb_spiking.verification import Check, verify
+from softhebb_spiking.backends import _event_fixed, _event_fixed_kernel, _event_kernel, event
+from softhebb_spiking.params import FixedPointParams
+from softhebb_spiking.verification import Check, integers, verify
 from softhebb_spiking.verification._plan import Sizes
 from softhebb_spiking.verification._statistics import match_units, sampling_floor, total_variation
 from softhebb_spiking.verification.ladder import run_all
@@ -30,13 +31,15 @@ SMALL = Sizes(
     convergence_repeats=300,
     learning_units=10,
     learning_samples=300,
+    budget_train=100,
+    budget_repeats=1,
 )
 
 
-def _verify(rung, simulate):
+def _verify(rung, simulate, sizes=SMALL):
     data = load_dataset("digits")
     simulators = {"event": event.simulate, rung: simulate}
-    return verify(data, rungs=tuple(simulators), sizes=SMALL, simulators=simulators)
+    return verify(data, rungs=tuple(simulators), sizes=sizes, simulators=simulators)
 
 
 def _failed(found, rung):
@@ -63,6 +66,20 @@ def _mutant(monkeypatch, tmp_path: Path, right: str, wrong: str):
     _load(monkeypatch, tmp_path, "mutant_kernel", kernel.replace(right, wrong))
     host = host.replace(_event_kernel.__name__, "mutant_kernel")
     return _load(monkeypatch, tmp_path, "mutant_event", host).simulate
+
+
+def _mutant_in_integers(monkeypatch, tmp_path: Path, right: str, wrong: str):
+    """Return the rung in integers on a kernel with one piece of its source replaced."""
+    modules = _event_fixed_kernel, _event_fixed, event
+    kernel, engine, host = (Path(module.__file__).read_text(encoding="utf-8") for module in modules)
+    assert kernel.count(right) == 1
+    _load(monkeypatch, tmp_path, "mutant_fixed_kernel", kernel.replace(right, wrong))
+    engine = engine.replace(_event_fixed_kernel.__name__, "mutant_fixed_kernel")
+    _load(monkeypatch, tmp_path, "mutant_fixed", engine)
+    simulate = _load(
+        monkeypatch, tmp_path, "mutant_host", host.replace(_event_fixed.__name__, "mutant_fixed")
+    ).simulate
+    return lambda run: simulate(replace(run, fixed=run.fixed or FixedPointParams()))
 
 
 def doubled_learning_rate(run):
@@ -112,6 +129,53 @@ def test_wrong_psp_scale_is_named():
     failed = _failed(_verify("mutant", psp_too_high), "mutant")
     assert {"clamped/psp", "clamped/drive", "posterior/drive"} <= failed
     assert not {"clamped/inhibition", "posterior/log-ratio slope"} & failed
+
+
+def test_the_rung_in_integers_passes():
+    # Its updates are few and large: it takes more of them to see their mean.
+    found = _verify("fixed", integers.simulate, replace(SMALL, update_repeats=150))
+    failed = [(check.name, check.value, check.bound) for check in found.checks if not check.passed]
+    assert failed == []
+    assert {"error budget", "clamped", "posterior"} <= {
+        check.name.split("/")[0] for check in found.checks if "fixed" in check.rungs
+    }
+
+
+INTEGER_FAULTS = {
+    "sign of the decay": (
+        "((-net.decay_mantissa * y1",
+        "((net.decay_mantissa * y1",
+        {"clamped/weights", "Bayes/norms"},
+        {"clamped/psp", "posterior/total variation"},
+    ),
+    "decay of the traces": (
+        "x1[i] = (x1[i] * net.decay + noise) >> 12",
+        "x1[i] = (x1[i] * net.decay + noise) >> 13",
+        {"clamped/psp", "expected update/slope per spike, exact"},
+        {"clamped/drive", "posterior/drive", "posterior/total variation"},
+    ),
+    "payload": (
+        "payload = np.int32(2 * half)",
+        "payload = np.int32(3 * half)",
+        {"clamped/drive", "posterior/drive"},
+        {"clamped/psp", "clamped/inhibition", "posterior/log-ratio slope"},
+    ),
+    "exponential": (
+        "net.exp2_table[(value >>",
+        "net.exp2_table[(2 * value >>",
+        {"posterior/log-ratio slope"},
+        {"clamped/weights", "clamped/drive", "posterior/drive"},
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", INTEGER_FAULTS)
+def test_a_fault_in_the_integers_is_named(monkeypatch, tmp_path, fault):
+    right, wrong, named, not_named = INTEGER_FAULTS[fault]
+    simulate = _mutant_in_integers(monkeypatch, tmp_path, right, wrong)
+    failed = _failed(_verify("fixed", simulate), "fixed")
+    assert named <= failed
+    assert not not_named & failed
 
 
 def test_diverged_numbers_are_named():

@@ -75,10 +75,12 @@ class PlasticDense(CheckedProcess):
         check_integer("first_sample", first_sample, 0)
         weights = np.asarray(weights)
         shape = (fixed.network.n_units, fixed.network.n_features)
-        if weights.shape != shape or (weights != fixed.weight.fit(weights)).any():
+        fits = weights.shape == shape and weights.dtype.kind in "iu"
+        if not fits or (weights != fixed.weight.fit(weights)).any():
             raise ValueError(
                 f"weights must be integers of shape {shape} in [0, {fixed.weight.max_integer}], "
-                f"got shape {weights.shape}; FixedNetwork.weights makes them from floats."
+                f"got shape {weights.shape} and dtype {weights.dtype}; FixedNetwork.weights makes "
+                "them from floats."
             )
         super().__init__(
             fixed=fixed, seed=seed, first_sample=first_sample, name=name, log_config=log_config

@@ -16,6 +16,7 @@ from softhebb_spiking.encoding import DOSE_STREAM, PRIOR_STREAM, psp_decay
 from softhebb_spiking.fixed_point import (
     DECAY_BITS,
     DOSE_BITS,
+    GROWTH,
     GROWTH_FRACTION_BITS,
     LOG_FRACTION_BITS,
     LOG_PRIOR,
@@ -292,7 +293,7 @@ class PySoftWTAModelFixed(AbstractSoftWTAModel, LearningNeuronModelFixed):
         if rate == 0:
             return
         growth = self._counts * inverse_priors(self.log_prior.astype(np.int64), self._exp2_table)
-        change = rate * (growth - (int(total) << GROWTH_FRACTION_BITS))
+        change = rate * GROWTH.fit(growth - (int(total) << GROWTH_FRACTION_BITS))
         words = self._populations.words(PRIOR_STREAM, sample, step, change.size)
         noise = words.astype(np.int64) >> (32 - RATE_FRACTION_BITS - GROWTH_FRACTION_BITS)
         change = (change + noise) >> (RATE_FRACTION_BITS + GROWTH_FRACTION_BITS)

@@ -348,10 +348,11 @@ def _learn_log_prior(net, log_prior, counts, rate, seed, sample, step):  # type:
     for k in range(log_prior.size):
         if k & 3 == 0:
             four = philox_4x32(np.uint64(seed), PRIOR_STREAM, sample, step, k >> 2)
-        growth = np.int64(0)
+        gain = -total
         if counts[k] > 0:
-            growth = counts[k] * _inverse_prior(net, log_prior[k])
-        change = (rate * (growth - total) + np.int64(four[k & 3] >> np.uint64(8))) >> 24
+            gain += counts[k] * _inverse_prior(net, log_prior[k])
+        growth = min(max(gain, -(2**30)), 2**30 - 1)
+        change = (rate * growth + np.int64(four[k & 3] >> np.uint64(8))) >> 24
         log_prior[k] = min(0, max(log_prior[k] + change, _STATE_MIN))
 
 

@@ -7,6 +7,7 @@ its own and collects what the models recorded.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from softhebb_spiking._lava_compat import require_lava as require_installed
 from softhebb_spiking.backends import _lava_worker
 from softhebb_spiking.fixed_network import fixed_network_of, warn_of_overflows
+from softhebb_spiking.fixed_point import FixedPointOverflow
 from softhebb_spiking.networks.supervision import default_timeout_s, describe, model_failure
 from softhebb_spiking.params import Run, RunResult
 from softhebb_spiking.validation import check_real
@@ -60,18 +62,29 @@ def simulate(run: Run, *, timeout_s: float | None = None) -> RunResult:
     """
     require_installed()
     if run.fixed is not None:
-        fixed_network_of(run)  # refuses what does not fit, before any process is started
+        _convert(run)
     if run.restart:
         raise ValueError("restart runs on the event rung only; Lava cannot take updates back.")
     timeout_s = default_timeout_s(run) if timeout_s is None else timeout_s
     check_real("timeout_s", timeout_s, 0.0, low_open=True)
-    result: RunResult = _lava_worker.call_in_session(
+    result: RunResult
+    result, n_overflows = _lava_worker.call_in_session(
         f"{__name__}:run_network", run, timeout_s, describe(run)
     )
+    warn_of_overflows(n_overflows)
     return result
 
 
-def run_network(run: Run, directory: str) -> RunResult:
+def _convert(run: Run) -> None:
+    """Refuse what does not fit, and warn of what is clipped, here instead of in the worker."""
+    fixed = fixed_network_of(run)
+    fixed.weights(run.weights)
+    fixed.log_prior(run.log_prior)
+    fixed.half_payloads(run.samples)
+    fixed.prior_rates(run.prior_learning_rates)
+
+
+def run_network(run: Run, directory: str) -> tuple[RunResult, int]:
     """Build, run and stop the network here; for the worker process.
 
     Parameters
@@ -83,16 +96,18 @@ def run_network(run: Run, directory: str) -> RunResult:
 
     Returns
     -------
-    RunResult
-        What the models recorded.
+    RunResult, int
+        What the models recorded, and how often a drive did not fit.
     """
     from softhebb_spiking.networks import SoftHebbNetwork
 
     logging.getLogger().addFilter(_is_unexpected)
+    warnings.simplefilter("ignore", FixedPointOverflow)  # the caller has been told
     network = SoftHebbNetwork(run, record_to=directory)
     present(network.present_unwatched, network.encoder, directory)
     network.stop()
-    return _collect(run, Path(directory))
+    overflows = _recorded(Path(directory), "overflows", (-1,), np.int64)
+    return _collect(run, Path(directory)), 0 if overflows is None else int(overflows.sum())
 
 
 def present(run_network: Callable[[], None], process: Any, directory: str) -> None:
@@ -140,8 +155,6 @@ def _collect(run: Run, directory: Path) -> RunResult:
         recorded = _recorded(directory, name, shapes[name], np.int64)
         return None if recorded is None else getattr(fixed, f"{name}_as_float")(recorded)
 
-    if fixed is not None:
-        warn_of_overflows(int(_recorded(directory, "overflows", (-1,), np.int64).sum()))
     weights = state("weights")
     if weights is None:  # nothing was to be learned
         weights = (

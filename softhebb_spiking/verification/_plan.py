@@ -15,6 +15,7 @@ from softhebb_spiking.validation import FloatArray, unit_norm_samples
 
 Simulator = Callable[[Run], RunResult]
 SLOW_RUNGS = ("lava", "brian2")
+FIXED = "fixed"  # the rung in integers: the same samples, bounds that allow for rounding
 
 # Two-sided false-alarm rate of a k·σ check: 6e-5 for k = 4. A run makes a few tens of them.
 K_SIGMA = 4.0
@@ -39,6 +40,9 @@ class Sizes:
         Presentations of each sample in the convergence measurement.
     learning_units, learning_samples : int
         Network and samples of the learning check, which all rungs run alike.
+    budget_train, budget_repeats : int
+        Samples that each row of the error budget learns from, and presentations of each of the
+        samples whose mean update it measures.
     """
 
     n_units: int
@@ -51,6 +55,8 @@ class Sizes:
     convergence_repeats: int
     learning_units: int
     learning_samples: int
+    budget_train: int
+    budget_repeats: int
 
 
 SIZES: Mapping[tuple[str, bool], Sizes] = {
@@ -65,6 +71,8 @@ SIZES: Mapping[tuple[str, bool], Sizes] = {
         convergence_repeats=400,
         learning_units=20,
         learning_samples=1000,
+        budget_train=1437,
+        budget_repeats=50,
     ),
     ("digits", True): Sizes(
         n_units=20,
@@ -77,6 +85,8 @@ SIZES: Mapping[tuple[str, bool], Sizes] = {
         convergence_repeats=200,
         learning_units=20,
         learning_samples=1000,
+        budget_train=1437,
+        budget_repeats=20,
     ),
     ("mnist", False): Sizes(
         n_units=100,
@@ -89,6 +99,8 @@ SIZES: Mapping[tuple[str, bool], Sizes] = {
         convergence_repeats=300,
         learning_units=20,
         learning_samples=500,
+        budget_train=2000,
+        budget_repeats=20,
     ),
     ("mnist", True): Sizes(
         n_units=100,
@@ -101,6 +113,8 @@ SIZES: Mapping[tuple[str, bool], Sizes] = {
         convergence_repeats=200,
         learning_units=20,
         learning_samples=200,
+        budget_train=1000,
+        budget_repeats=10,
     ),
 }
 

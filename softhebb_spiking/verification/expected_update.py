@@ -3,6 +3,8 @@
 A tiny learning rate makes the changes of many presentations add up at fixed weights. The target
 is Σ over presentations of N/(r·n_steps) · η y_k (x − u_k w_k), N the output spikes the
 presentation really drew: total rate may overshoot, direction and size per spike may not.
+In integers no change is tiny, so there every presentation starts from the same weights, and the
+learning rate is the one that the integers state they achieve.
 """
 
 from __future__ import annotations
@@ -13,15 +15,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from softhebb_spiking import theory
-from softhebb_spiking.params import INHIBITIONS, NetworkParams, Run, RunResult
+from softhebb_spiking.fixed_network import fixed_network
+from softhebb_spiking.params import INHIBITIONS, FixedPointParams, NetworkParams, Run, RunResult
 from softhebb_spiking.validation import FloatArray, IntArray
-from softhebb_spiking.verification._plan import K_SIGMA, REQUIREMENT, SLOW_RUNGS, Ladder, Simulator
+from softhebb_spiking.verification._plan import (
+    FIXED,
+    K_SIGMA,
+    REQUIREMENT,
+    SLOW_RUNGS,
+    Ladder,
+    Simulator,
+)
 from softhebb_spiking.verification._statistics import cosine, slope_through_origin
 from softhebb_spiking.verification.check import Check
 
 LEARNING_RATE = 1e-6
+# In integers: of a presentation's update, about a hundredth is lost on its own progress.
+FIXED_LEARNING_RATE = 0.01
+FIXED_PRIOR_LEARNING_RATE = 1e-4
+FIXED_REPEATS = 4  # updates come in few large steps, so the mean takes more presentations
 MIN_COSINE = 0.995
 SLOPE_BOUNDS = {"exact": (0.96, 1.02), "feedback": (0.93, 1.05), "graded": (0.93, 1.05)}
+MIN_FIXED_COSINE = 0.99
+FIXED_SLOPE_BOUNDS = (0.92, 1.05)
 N_BLOCKS = 10
 # Ten blocks estimate σ itself to a quarter: t with 9 degrees of freedom in place of 4σ.
 T_QUANTILE = 7.0
@@ -63,9 +79,12 @@ def plan(ladder: Ladder, simulators: Mapping[str, Simulator]) -> dict[tuple[str,
             continue
         for inhibition in INHIBITIONS:
             net = ladder.with_inhibition(inhibition)
-            run = _update_run(ladder, net, samples, sizes.update_repeats // N_BLOCKS)
+            repeats = sizes.update_repeats * (FIXED_REPEATS if rung == FIXED else 1)
+            run = _update_run(ladder, net, samples, repeats // N_BLOCKS, rung)
             for block in range(N_BLOCKS):
                 jobs["update", f"{rung}:{inhibition}:{block}"] = _block(run, block)
+        if rung == FIXED:  # the order of the error is one of averaging, not of rounding
+            continue
         for tau_ms in CONVERGENCE_TAUS_MS:
             net = replace(
                 ladder.with_inhibition("exact"), psp_tau_ms=tau_ms, settle_steps=int(8 * tau_ms)
@@ -76,13 +95,29 @@ def plan(ladder: Ladder, simulators: Mapping[str, Simulator]) -> dict[tuple[str,
     return jobs
 
 
-def _update_run(ladder: Ladder, net: NetworkParams, samples: FloatArray, repeats: int) -> Run:
-    return ladder.run(
+def _update_run(
+    ladder: Ladder, net: NetworkParams, samples: FloatArray, repeats: int, rung: str = ""
+) -> Run:
+    rates = (LEARNING_RATE, LEARNING_RATE)
+    if rung == FIXED:
+        rates = (FIXED_LEARNING_RATE, FIXED_PRIOR_LEARNING_RATE)
+    run = ladder.run(
         net,
         np.tile(samples, (repeats, 1)),
-        learning_rate=LEARNING_RATE,
-        prior_learning_rate=LEARNING_RATE,
+        learning_rate=rates[0],
+        prior_learning_rate=rates[1],
     )
+    if rung == FIXED:
+        run = replace(run, fixed=FixedPointParams(), restart=True)
+    return run
+
+
+def _stated_learning_rates(ladder: Ladder, rung: str) -> tuple[float, float]:
+    """Return the learning rates, of weights and log prior, that a rung says it learns with."""
+    if rung != FIXED:
+        return LEARNING_RATE, LEARNING_RATE
+    fixed = fixed_network(ladder.network, FixedPointParams(), learning_rate=FIXED_LEARNING_RATE)
+    return fixed.effective_learning_rate(FIXED_LEARNING_RATE), FIXED_PRIOR_LEARNING_RATE
 
 
 def _block(run: Run, number: int) -> Run:
@@ -98,7 +133,8 @@ def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> li
         else:
             for inhibition in INHIBITIONS:
                 checks += _fast_checks(ladder, rung, inhibition, results)
-            checks.append(_order_check(ladder, rung, results))
+            if rung != FIXED:
+                checks.append(_order_check(ladder, rung, results))
     return checks
 
 
@@ -133,18 +169,19 @@ def convergence(
 
 def _relative_error(ladder: Ladder, result: RunResult) -> FloatArray:
     """Return (mean update − target) / ‖target‖, shape (n_units, n_features)."""
-    target, measured, _, _ = mean_update(ladder, [result])
+    target, measured, _, _ = mean_update(ladder, "event", [result])
     return np.asarray((measured - target) / np.linalg.norm(target))
 
 
 def mean_update(
-    ladder: Ladder, blocks: list[RunResult]
+    ladder: Ladder, rung: str, blocks: list[RunResult]
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return target and measured change of the weights, target and measured of the prior.
 
     All are sums over blocks of presentations of the same samples, divided by the learning rate.
     """
     w, b, net = ladder.rate.weights_, ladder.rate.log_prior_, ladder.network
+    eta, eta_b = _stated_learning_rates(ladder, rung)
     X = ladder.X_test[: ladder.sizes.update_samples]
     u = theory.drive(X, w)
     y = theory.posterior(u, b, net.temperature)
@@ -153,9 +190,9 @@ def mean_update(
     dose = counts.sum(axis=1, keepdims=True) / (net.total_rate * net.n_steps)
     target = theory.weight_update(X, u, dose * y, w)
     target_b = (dose * (y - np.exp(b))).sum(axis=0)
-    measured = sum(block.weights - w for block in blocks) / LEARNING_RATE
+    measured = sum(block.weights - w for block in blocks) / eta
     # As a change of the prior itself, e^b Δb: in Δb a few units of vanishing prior outweigh all.
-    measured_b = np.exp(b) * sum(block.log_prior - b for block in blocks) / LEARNING_RATE
+    measured_b = np.exp(b) * sum(block.log_prior - b for block in blocks) / eta_b
     return target, np.asarray(measured), target_b, np.asarray(measured_b)
 
 
@@ -163,10 +200,11 @@ def _fast_checks(
     ladder: Ladder, rung: str, inhibition: str, results: Mapping[tuple[str, str], RunResult]
 ) -> list[Check]:
     blocks = [results["update", f"{rung}:{inhibition}:{i}"] for i in range(N_BLOCKS)]
-    target, measured, target_b, measured_b = mean_update(ladder, blocks)
+    target, measured, target_b, measured_b = mean_update(ladder, rung, blocks)
     n_shown = sum(len(block.spike_counts) for block in blocks)
-    low, high = SLOPE_BOUNDS[inhibition]
-    spread = np.std([_slope(ladder, block) for block in blocks], ddof=1) / np.sqrt(N_BLOCKS)
+    low, high = FIXED_SLOPE_BOUNDS if rung == FIXED else SLOPE_BOUNDS[inhibition]
+    slopes = [_slope(ladder, rung, block) for block in blocks]
+    spread = np.std(slopes, ddof=1) / np.sqrt(N_BLOCKS)
     bound_from = f"{REQUIREMENT}; standard error of the slope here {spread:.2g}"
     return [
         Check(
@@ -174,7 +212,7 @@ def _fast_checks(
             rungs=("rate", rung),
             statistic=f"cosine of mean Δw over {n_shown} presentations with η y (x − u w)",
             value=cosine(target, measured),
-            low=MIN_COSINE,
+            low=MIN_FIXED_COSINE if rung == FIXED else MIN_COSINE,
             bound_from=REQUIREMENT,
         ),
         Check(
@@ -198,8 +236,8 @@ def _fast_checks(
     ]
 
 
-def _slope(ladder: Ladder, block: RunResult) -> float:
-    target, measured, _, _ = mean_update(ladder, [block])
+def _slope(ladder: Ladder, rung: str, block: RunResult) -> float:
+    target, measured, _, _ = mean_update(ladder, rung, [block])
     return slope_through_origin(target, measured)
 
 
@@ -211,11 +249,11 @@ def _slow_checks(
     Without a fast rung to compare with, the requirements on the fast rung are used.
     """
     own = results["update", f"{rung}:feedback:0"]
-    target, measured, target_b, measured_b = mean_update(ladder, [own])
+    target, measured, target_b, measured_b = mean_update(ladder, rung, [own])
     n_shown = len(own.spike_counts)
-    fast = [name for name in ladder.rungs if name not in SLOW_RUNGS]
+    fast = [name for name in ladder.rungs if name not in (*SLOW_RUNGS, FIXED)]
     blocks = [results["update", f"{fast[0]}:feedback:{i}"] for i in range(N_BLOCKS) if fast]
-    compared = [mean_update(ladder, [block]) for block in blocks]
+    compared = [mean_update(ladder, fast[0], [block]) for block in blocks]
     share = n_shown / len(blocks[0].spike_counts) if blocks else 1.0
     lowest, origin = MIN_COSINE, REQUIREMENT
     if blocks:

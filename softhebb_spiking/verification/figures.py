@@ -40,6 +40,8 @@ def figures(verification: Verification) -> dict[str, Figure]:
     if "event" in verification.ladder.rungs:
         drawers |= {"raster": _raster, "convergence": _convergence}
     drawers["likelihood"] = _likelihood
+    if verification.budget:
+        drawers["budget"] = _budget
     with matplotlib.rc_context(plots.STYLE):
         return {name: draw(verification) for name, draw in drawers.items()}
 
@@ -133,7 +135,7 @@ def _update(verification: Verification) -> Figure:
             if group == "update" and variant.startswith(f"{rung}:feedback:")
         ]
         n_shown = sum(len(block.spike_counts) for block in blocks)
-        target, measured, _, _ = expected_update.mean_update(ladder, blocks)
+        target, measured, _, _ = expected_update.mean_update(ladder, rung, blocks)
         target, measured = target / n_shown, measured / n_shown
         slope = slope_through_origin(target, measured)
         title = f"{rung}, {n_shown} presentations"
@@ -147,6 +149,20 @@ def _convergence(verification: Verification) -> Figure:
     plots.convergence(
         figure.subplots(), found.spikes_per_psp, found.errors, order=found.order, rung="event"
     )
+    return figure
+
+
+def _budget(verification: Verification) -> Figure:
+    rows = verification.budget
+    figure = _new_figure(10.9, 0.3 * len(rows) + 1.0)
+    measures = {
+        "TV of spike counts and softmax": [row.total_variation for row in rows],
+        "slope of the mean update": [row.slope for row in rows],
+        "accuracy, %": [100 * row.accuracy for row in rows],
+    }
+    panels = figure.subplots(1, len(measures), sharey=True)
+    for axes, (title, values) in zip(panels, measures.items(), strict=True):
+        plots.budget(axes, [row.name for row in rows], values, title=title)
     return figure
 
 

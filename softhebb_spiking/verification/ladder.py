@@ -15,13 +15,22 @@ import numpy as np
 from softhebb_spiking.data import Dataset
 from softhebb_spiking.params import Run, RunResult
 from softhebb_spiking.validation import FloatArray, check_choice, check_integer
-from softhebb_spiking.verification import clamped, clusters, expected_update, learning, posterior
-from softhebb_spiking.verification._plan import Ladder, Simulator, Sizes, suitable_sizes
+from softhebb_spiking.verification import (
+    budget,
+    clamped,
+    clusters,
+    expected_update,
+    integers,
+    learning,
+    posterior,
+)
+from softhebb_spiking.verification._plan import FIXED, Ladder, Simulator, Sizes, suitable_sizes
+from softhebb_spiking.verification.budget import Row
 from softhebb_spiking.verification.check import Check
 
-RUNGS = ("event", "lava", "brian2")
+RUNGS = ("event", "lava", "brian2", FIXED)
 MAX_SEED = 2**31 - 1
-COMPARISONS = (clamped, posterior, expected_update, learning, clusters)
+COMPARISONS = (clamped, integers, posterior, expected_update, learning, clusters)
 Key = tuple[str, str]
 Finished: TypeAlias = "queue.SimpleQueue[tuple[Key, RunResult | Exception]]"
 
@@ -43,12 +52,15 @@ class Verification:
         What the rungs handed back, by the same keys.
     checks : tuple of Check
         The evidence.
+    budget : tuple of Row
+        What each rounding costs, if the rung in integers takes part.
     """
 
     ladder: Ladder
     runs: Mapping[Key, Run]
     results: Mapping[Key, RunResult]
     checks: tuple[Check, ...]
+    budget: tuple[Row, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -69,6 +81,9 @@ def backend_simulators(rungs: tuple[str, ...]) -> Mapping[str, Simulator]:
     simulators: dict[str, Simulator] = {}
     for rung in rungs:
         check_choice("rungs", rung, RUNGS)
+        if rung == FIXED:
+            simulators[rung] = integers.simulate
+            continue
         backend = import_module(f"softhebb_spiking.backends.{rung}")
         if hasattr(backend, "require_installed"):
             backend.require_installed()
@@ -92,7 +107,7 @@ def verify(
     ----------
     data : Dataset
         The data.
-    rungs : tuple of {"event", "lava", "brian2"}
+    rungs : tuple of {"event", "lava", "brian2", "fixed"}
         Rungs that take part.
     seed : int
         Key of everything random, in [0, 2**31).
@@ -128,7 +143,16 @@ def verify(
     results = {key: made_finite(result) for key, result in results.items()}
     for comparison in COMPARISONS:
         checks += comparison.evaluate(ladder, results)
-    return Verification(ladder=ladder, runs=runs, results=results, checks=tuple(checks))
+    rows: list[Row] = []
+    if FIXED in rungs:
+        rows = budget.error_budget(
+            budget.task_for(ladder),
+            lambda row: progress and progress(f"error budget, {row}", len(runs), len(runs)),
+        )
+        checks += budget.checks(rows)
+    return Verification(
+        ladder=ladder, runs=runs, results=results, checks=tuple(checks), budget=tuple(rows)
+    )
 
 
 def finite_check(rung: str, results: Mapping[Key, RunResult]) -> Check:

@@ -124,6 +124,7 @@ def summary(verification: Verification, *, elapsed_s: float, command: str) -> di
         "elapsed_s": round(elapsed_s, 3),
         "versions": _versions(),
         "checks": [_plain(check) for check in verification.checks],
+        "budget": [asdict(row) for row in verification.budget],
     }
 
 
@@ -185,6 +186,7 @@ def render(verification: Verification, found: Mapping[str, Any]) -> str:
         failed=[check for check in verification.checks if not check.passed],
         n_checks=len(verification.checks),
         pictures=pictures,
+        budget=verification.budget,
         networks=_networks(verification),
         learning_samples=verification.ladder.sizes.learning_samples,
     )
