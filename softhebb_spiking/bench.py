@@ -167,6 +167,68 @@ def lava(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
         yield f"integers, {rounding}, K={n_units}: median ratio {np.median(ratios):.0f}"
 
 
+def bits(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
+    """Compare all integers of Lava and of the event rung, free running and learning.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    n_units : int
+        Units of the last comparison: 20 samples, default parameters.
+    n_seeds : int
+        Parameter sets drawn at random before that, at least 2000 steps each.
+
+    Yields
+    ------
+    str
+        One line for each comparison, with the count of numbers that differ.
+    """
+    from softhebb_spiking.backends import event
+    from softhebb_spiking.backends import lava as lava_backend
+    from softhebb_spiking.verification.integers import count_differences
+
+    for rounding in ROUNDINGS:
+        for seed in [*range(n_seeds), None]:
+            drawn: dict[str, Any] = {"n_units": n_units} if seed is None else _drawn(seed)
+            model = SpikingSoftHebb(
+                **drawn, arithmetic="fixed", rounding=rounding, random_state=seed or 0
+            ).fit(data.X_train[:200])
+            steps = model.settle_steps + model.n_steps + 1
+            n_samples = 20 if seed is None else -(-2000 // steps)
+            run = model.make_run(
+                data.X_train[:n_samples], learn=True, probes=("drive", "inhibition", "psp")
+            )
+            differ = count_differences(event.simulate(run), lava_backend.simulate(run))
+            yield (
+                f"{rounding}, {n_samples * steps} steps, {n_samples} samples, {drawn}: "
+                f"{differ} numbers differ"
+            )
+
+
+def _drawn(seed: int) -> dict[str, Any]:
+    """Return parameters drawn at random, learning on."""
+    draw = np.random.default_rng(seed)
+    epoch = int(draw.choice([1, 1, 2, 5]))
+    settle_steps, n_steps = int(draw.integers(5, 40)), int(draw.integers(20, 100))
+    n_steps += -(settle_steps + n_steps + 1) % epoch
+    return {
+        "n_units": int(draw.integers(2, 60)),
+        "inhibition": str(draw.choice(INHIBITIONS)),
+        "temperature": float(draw.uniform(0.008, 0.1)),
+        "learning_rate": float(draw.uniform(0.02, 0.5)),
+        "prior_learning_rate": float(draw.uniform(0.001, 0.05)),
+        "population_size": int(draw.integers(12, 150)),
+        "total_rate": float(draw.uniform(1.0, 11.0)),
+        "inhibition_gain": float(draw.uniform(0.3, 1.2)),
+        "settle_steps": settle_steps,
+        "n_steps": n_steps,
+        "max_probability": float(draw.uniform(0.1, 0.8)),
+        "psp_tau_ms": float(draw.uniform(4.0, 20.0)),
+        "fixed_options": {"learning_epoch": epoch, "table_bits": int(draw.integers(4, 9))},
+    }
+
+
 def budget(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
     """Measure the error budget on all training samples.
 

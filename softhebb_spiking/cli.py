@@ -219,14 +219,14 @@ def demo(
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="accuracy, speed, lava or budget")],
+    what: Annotated[str, typer.Argument(help="accuracy, speed, bits, lava or budget")],
     dataset: DatasetOption = "mnist",
     units: Annotated[int, typer.Option(help="units of the network")] = 100,
     seeds: Annotated[int, typer.Option(help="how many seeds, from 0")] = 3,
     data_root: RootOption = None,
 ) -> None:
-    """Measure accuracy, speed, event against Lava in integers, or what each rounding costs."""
-    check_choice("what", what, ("accuracy", "speed", "lava", "budget"))
+    """Measure accuracy, speed, Lava against event in integers, or what each rounding costs."""
+    check_choice("what", what, ("accuracy", "speed", "bits", "lava", "budget"))
     measure = getattr(benchmarks, what)
     check_integer("units", units, 1)
     check_integer("seeds", seeds, 1)

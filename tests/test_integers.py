@@ -830,8 +830,8 @@ def test_synapses_refuse_weights_that_are_no_integers_of_their_shape(
     with pytest.raises(ValueError, match="integers of shape") as caught:
         PlasticDense(weights=wrong(good), fixed=fixed)
     assert str(caught.value) == (
-        f"weights must be integers of shape (5, 20) in [0, 255], got shape {shape}; "
-        "FixedNetwork.weights makes them from floats."
+        f"weights must be integers of shape (5, 20) in [0, 255], got shape {shape} "
+        f"and dtype {wrong(good).dtype}; FixedNetwork.weights makes them from floats."
     )
 
 

@@ -203,8 +203,8 @@ def _fire(net, log_intensity, h, counts, seed, sample, step):  # type: ignore[no
 def _count_below(threshold, first, n, seed, sample, step):  # type: ignore[no-untyped-def]
     """Count the 16-bit random numbers first … first + n − 1 that lie below a threshold."""
     count = 0
-    block = -1
-    four = philox_4x32(np.uint64(seed), COMPARE_STREAM, sample, step, first >> 3)
+    block = first >> 3
+    four = philox_4x32(np.uint64(seed), COMPARE_STREAM, sample, step, block)
     for index in range(first, first + n):
         if index >> 3 != block:
             block = index >> 3
@@ -274,8 +274,8 @@ def _decay_traces_shared(net, x1, random):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _decay_traces(net, x1, seed, sample, step):  # type: ignore[no-untyped-def]
     """Let the traces decay, each rounded by a random byte of its own."""
-    block = -1
-    four = philox_4x32(np.uint64(seed), TRACE_STREAM, sample, step, 0)
+    block = 0
+    four = philox_4x32(np.uint64(seed), TRACE_STREAM, sample, step, block)
     for i in range(x1.size):
         if x1[i] > 0:
             if i >> 4 != block:
@@ -308,7 +308,7 @@ def _learn_unit(net, state, k, y1, y2, seed, sample, step):  # type: ignore[no-u
     """Change the weights of a unit, each rounded by a random number of its own."""
     n = state.x1.size
     first_block = k * ((n + 15) >> 4)
-    block = -1
+    block = 0
     four = philox_4x32(np.uint64(seed), SYNAPSE_STREAM, sample, step, first_block)
     for i in range(n):
         w = np.int64(state.weights[k, i])

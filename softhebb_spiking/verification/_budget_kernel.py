@@ -181,8 +181,10 @@ def _fire(on, net, real, log_intensity, h, counts, seed, sample, step):  # type:
         rho = 1.0 if octaves >= 0.0 else min(1.0, _power(on, net, octaves))
         if on.compare:
             threshold = int(np.floor(rho * 65536.0 + 0.5))
+            four = philox_4x32(np.uint64(seed), COMPARE_STREAM, sample, step, k * M // 8)
             for m in range(k * M, (k + 1) * M):
-                four = philox_4x32(np.uint64(seed), COMPARE_STREAM, sample, step, m // 8)
+                if m % 8 == 0:
+                    four = philox_4x32(np.uint64(seed), COMPARE_STREAM, sample, step, m // 8)
                 half = (int(four[(m % 8) // 2]) >> (16 * (m % 2))) % 65536
                 counts[k] += half < threshold
         elif rho > 2.0**-33:
@@ -193,7 +195,10 @@ def _fire(on, net, real, log_intensity, h, counts, seed, sample, step):  # type:
 @njit(cache=True)
 def _decay(on, net, real, x1, random, seed, sample, step):  # type: ignore[no-untyped-def]
     """Let the traces decay at the end of an epoch."""
+    four = philox_4x32(np.uint64(seed), TRACE_STREAM, sample, step, 0)
     for i in range(x1.size):
+        if on.traces and not net.shared and i > 0 and i % 16 == 0:
+            four = philox_4x32(np.uint64(seed), TRACE_STREAM, sample, step, i // 16)
         for _ in range(net.epoch):
             if not on.traces:
                 x1[i] *= real.decay
@@ -201,9 +206,8 @@ def _decay(on, net, real, x1, random, seed, sample, step):  # type: ignore[no-un
                 v = int(x1[i])
                 x1[i] = float(net.x1_floor[v] + (random < net.x1_threshold[v]))
             else:
-                four = philox_4x32(np.uint64(seed), TRACE_STREAM, sample, step, i // 16)
                 byte = (int(four[(i % 16) // 4]) >> (8 * (i % 4))) % 256
-                x1[i] = math.floor((x1[i] * net.decay + 16.0 * byte) / 4096.0)
+                x1[i] = np.floor((x1[i] * net.decay + 16.0 * byte) / 4096.0)
 
 
 @njit(cache=True)
@@ -232,10 +236,10 @@ def _learn_all(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _learn(  # type: ignore[no-untyped-def]
-    on, net, real, w, k, due, u, x1, seed, sample, step, random, y_random
+def _post_traces(  # type: ignore[no-untyped-def]
+    on, net, real, k, due, u, seed, sample, step, y_random
 ):
-    """Change the weights of unit k; `due` is in units of 2⁻²⁴ updates."""
+    """Return y1 and y2 as the synapses see them."""
     y2 = u * real.y2_per_unit
     if on.traces:
         y2 = min(127.0, math.floor(u * net.y2_mantissa / 2.0**net.y2_shift + 0.5))
@@ -244,13 +248,23 @@ def _learn(  # type: ignore[no-untyped-def]
         word = philox_4x32(np.uint64(seed), DOSE_STREAM, sample, step, k // 4)[k % 4]
         quanta = math.floor((due + float(word >> np.uint64(8))) / 2.0**24)
         y1 = min(quanta, net.max_quanta) * net.y1_quantum
-        if y1 == 0.0:
-            return
     if net.shared and on.traces and on.stochastic:
         for _ in range(net.epoch):
             y1 = float(net.y_floor[int(y1)] + (y_random < net.y_threshold[int(y1)]))
             y2 = float(net.y_floor[int(y2)] + (y_random < net.y_threshold[int(y2)]))
+    return y1, y2
+
+
+@njit(cache=True)
+def _learn(  # type: ignore[no-untyped-def]
+    on, net, real, w, k, due, u, x1, seed, sample, step, random, y_random
+):
+    """Change the weights of unit k; `due` is in units of 2⁻²⁴ updates."""
+    y1, y2 = _post_traces(on, net, real, k, due, u, seed, sample, step, y_random)
+    if y1 == 0.0:
+        return
     first_block = k * ((x1.size + 15) // 16)
+    four = philox_4x32(np.uint64(seed), SYNAPSE_STREAM, sample, step, first_block)
     for i in range(x1.size):
         growth = x1[i] * y1 / 8.0
         decay = -net.decay_mantissa * y1 * y2 * w[i] / 4096.0
@@ -266,7 +280,9 @@ def _learn(  # type: ignore[no-untyped-def]
         if net.shared:
             noise = 127.0 - random
         else:
-            four = philox_4x32(np.uint64(seed), SYNAPSE_STREAM, sample, step, first_block + i // 16)
+            if i > 0 and i % 16 == 0:
+                block = first_block + i // 16
+                four = philox_4x32(np.uint64(seed), SYNAPSE_STREAM, sample, step, block)
             noise = float((int(four[(i % 16) // 4]) >> (8 * (i % 4))) % 128)
         w[i] = min(255.0, math.floor((total + noise) / 128.0))
 

@@ -33,7 +33,7 @@ LEARNING_RATE = 1e-6
 # In integers: of a presentation's update, about a hundredth is lost on its own progress.
 FIXED_LEARNING_RATE = 0.01
 FIXED_PRIOR_LEARNING_RATE = 1e-4
-FIXED_REPEATS = 4  # updates come in few large steps, so the mean takes more presentations
+FIXED_REPEATS = 2  # updates come in few large steps, so the mean takes more presentations
 MIN_COSINE = 0.995
 SLOPE_BOUNDS = {"exact": (0.96, 1.02), "feedback": (0.93, 1.05), "graded": (0.93, 1.05)}
 MIN_FIXED_COSINE = 0.99

@@ -65,22 +65,28 @@ def evaluate(ladder: Ladder, results: Mapping[tuple[str, str], RunResult]) -> li
     return [_check(rounding, results) for rounding in ROUNDINGS]
 
 
+def count_differences(one: RunResult, other: RunResult) -> int:
+    """Return how many numbers differ between two results, over all states."""
+    pairs = zip(_states(one), _states(other), strict=True)
+    return sum(_n_different(a, b) for a, b in pairs)
+
+
 def _check(rounding: str, results: Mapping[tuple[str, str], RunResult]) -> Check:
-    pair = [_states(results["integers", f"{rung}:{rounding}"]) for rung in ("fixed", "lava")]
+    pair = [results["integers", f"{rung}:{rounding}"] for rung in ("fixed", "lava")]
     n_steps = N_SAMPLES * (SETTLE_STEPS + N_STEPS + 1)
     return Check(
         name=f"integers/bits, {rounding}",
         rungs=("fixed", "lava"),
         statistic=f"numbers that differ after {n_steps} steps of learning, rounding {rounding}: "
         "spikes, drives, inhibition, traces, weights, log prior",
-        value=float(sum(_n_different(one, other) for one, other in zip(*pair, strict=True))),
+        value=float(count_differences(*pair)),
         high=0.0,
         bound_from="exact",
     )
 
 
 def _states(result: RunResult) -> list[np.ndarray]:  # type: ignore[type-arg]
-    return [getattr(result, name) for name in _STATES] + [result.probes[name] for name in PROBES]
+    return [getattr(result, name) for name in _STATES] + list(result.probes.values())
 
 
 def _n_different(one: np.ndarray, other: np.ndarray) -> int:  # type: ignore[type-arg]

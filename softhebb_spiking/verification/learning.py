@@ -29,10 +29,11 @@ MIN_COSINE = 0.98
 MAX_ACCURACY_GAP = 0.03
 LIKELIHOOD_SHARE = (0.9, 1.1)
 # Weights of 8 bits keep the noise of their last updates and roundings; with only 20 units, which
-# unit gets which samples matters. Over 8 seeds on digits: gap −0.012 ± 0.012, share 0.907 ± 0.02.
-MAX_FIXED_ACCURACY_GAP = 0.06
+# unit gets which samples matters. Over 8 seeds on digits, mean and standard deviation: gap −0.012,
+# 0.013; share 0.907, 0.017; excess of the prior's distance 0.028, 0.011. The bounds are 4σ away.
+MAX_FIXED_ACCURACY_GAP = 0.065
 FIXED_LIKELIHOOD_SHARE = (0.83, 1.1)
-MAX_FIXED_EXCESS_PRIOR_DISTANCE = 0.05
+MAX_FIXED_EXCESS_PRIOR_DISTANCE = 0.07
 MAX_EXCESS_NORM_ERROR = 0.01
 MAX_EXCESS_PRIOR_DISTANCE = 0.03
 MAX_PRIOR_SUM_ERROR = 0.02
