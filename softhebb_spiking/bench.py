@@ -260,7 +260,8 @@ def budget(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
         )
         for row in error_budget(task):
             yield (
-                f"seed {seed}, {row.name}: TV {row.total_variation:.4f}, slope {row.slope:.4f}, "
+                f"seed {seed}, {row.name}: TV {row.total_variation:.4f}, slope {row.slope:.3f} ± "
+                f"{row.slope_error:.3f}, "
                 f"cosine {row.cosine:.4f}, accuracy {100 * row.accuracy:.2f} %"
             )
 

@@ -233,7 +233,7 @@ def bench(
     data = load_dataset(dataset, root=data_root)
     console.print(benchmarks.conditions())
     for line in measure(data, units, seeds):
-        console.print(line)
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _progress() -> Progress:

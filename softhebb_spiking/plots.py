@@ -310,6 +310,7 @@ def budget(axes: Axes, names: Sequence[str], values: Sequence[float], *, title: 
     axes.set_yticks(rows, names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.margins(x=0.15)
+    axes.locator_params(axis="x", nbins=4)
     axes.set_title(title)
 
 

@@ -117,7 +117,7 @@ def test_the_budget_sums_up() -> None:
 
 
 def test_a_budget_that_does_not_sum_up_is_named() -> None:
-    row = Row(name="", total_variation=0.04, slope=1.0, cosine=1.0, accuracy=0.9)
+    row = Row(name="", total_variation=0.04, slope=1.0, slope_error=0.01, cosine=1.0, accuracy=0.9)
     names = ["+ stochastic rounding", "+ one random number for all"]
     rows = [replace(row, name=name) for name in (*names, *(f"{name} (rung)" for name in names))]
     assert all(check.passed for check in checks(rows))

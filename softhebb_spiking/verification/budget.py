@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ ENGINE = "(rung)"
 LEARNING_RATE = 0.1
 UPDATE_LEARNING_RATE = 0.01
 _UPDATE_SAMPLES = 20
+_N_BLOCKS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,8 @@ class Row:
         Mean distance of spike counts and softmax posterior, frozen weights.
     slope, cosine : float
         Of the mean update against the rate update, per realised output spike.
+    slope_error : float
+        Standard error of the slope, from blocks of presentations.
     accuracy : float
         Of what this arithmetic learned, units named by labels, read in floating point.
     """
@@ -88,6 +92,7 @@ class Row:
     name: str
     total_variation: float
     slope: float
+    slope_error: float
     cosine: float
     accuracy: float
 
@@ -307,7 +312,7 @@ def checks(rows: Sequence[Row]) -> list[Check]:
     for last, own in ((PER_SYNAPSE, f"{PER_SYNAPSE} {ENGINE}"), (SHARED, f"{SHARED} {ENGINE}")):
         differ = [
             name
-            for name in ("total_variation", "slope", "cosine", "accuracy")
+            for name in ("total_variation", "slope", "slope_error", "cosine", "accuracy")
             if getattr(by_name[last], name) != getattr(by_name[own], name)
         ]
         found.append(
@@ -370,14 +375,32 @@ def _measure(name: str, task: Task, simulator: Simulator) -> Row:
     u = theory.drive(read.samples, read.weights)
     y = theory.posterior(u, read.log_prior, read.network.temperature)
     counts = simulator(read).spike_counts
-    target, measured = _mean_update(task.update, simulator(task.update))
+    blocks = [_mean_update(block, simulator(block)) for block in _blocks(task.update)]
+    slopes = [slope_through_origin(target, measured) for target, measured in blocks]
+    target, measured = (np.sum(part, axis=0) for part in zip(*blocks, strict=True))
     return Row(
         name=name,
         total_variation=float(total_variation(normalized_counts(counts), y).mean()),
         slope=slope_through_origin(target, measured),
+        slope_error=float(np.std(slopes, ddof=1) / math.sqrt(len(slopes))),
         cosine=cosine(target, measured),
         accuracy=_accuracy(task, simulator(task.learning)),
     )
+
+
+def _blocks(run: Run) -> list[Run]:
+    """Cut a run with restart into pieces, each with all samples about equally often."""
+    edges = np.linspace(0, len(run.samples), _N_BLOCKS + 1).astype(int)
+    return [
+        replace(
+            run,
+            samples=run.samples[start:stop],
+            learning_rates=run.learning_rates[start:stop],
+            prior_learning_rates=run.prior_learning_rates[start:stop],
+            first_sample=run.first_sample + int(start),
+        )
+        for start, stop in pairwise(edges)
+    ]
 
 
 def _mean_update(run: Run, result: RunResult) -> tuple[FloatArray, FloatArray]:
