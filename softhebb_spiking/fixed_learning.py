@@ -19,6 +19,7 @@ from softhebb_spiking.fixed_point import (
     TRACE,
     Format,
     Multiplier,
+    rounded,
 )
 from softhebb_spiking.params import FixedPointParams, NetworkParams
 
@@ -113,6 +114,12 @@ def learning_constants(
     step = math.ldexp(y1 / ratio, exponent - X1_Y1_SHIFT)
     # The norm is 1 if 2^(a − 3) / ratio = m S 2^(b − 12), with y2 = S u.
     drive_scale, mantissa, decay_exponent = _decay_product(math.ldexp(1.0 / ratio, exponent))
+    if drive_scale == 0.0:
+        raise ValueError(
+            f"trace_exponent={trace.exponent} does not fit weight_exponent={weight.exponent}: the "
+            f"decay would need a rule exponent above {MAX_EXPONENT}. The nearest trace_exponent "
+            f"that fits is {_nearest_trace_exponent(weight)}."
+        )
     multiplier = Multiplier.nearest(drive_scale * drive_unit)
     achieved = multiplier.value / drive_unit
     decay_step = mantissa * achieved * math.ldexp(1.0, decay_exponent - Y1_Y2_W_SHIFT) * y1
@@ -135,13 +142,16 @@ def _quantum(wanted_step: float, largest_change: float, ratio: float) -> tuple[i
     y1 is a multiple of 8, and has room for as many updates at a time as the busiest population
     may ask for.
     """
-    for exponent in range(MIN_EXPONENT, MAX_EXPONENT + 1):
-        per_y1 = math.ldexp(1.0 / ratio, exponent - X1_Y1_SHIFT)
-        y1 = 8 * max(1, math.ceil(wanted_step / per_y1 / 8.0))
-        n_updates = max(1, math.ceil(largest_change / (y1 * per_y1)))
-        if y1 * n_updates <= TRACE.max_integer:
-            return exponent, y1
-    largest = math.ldexp(120.0 / ratio, MAX_EXPONENT - X1_Y1_SHIFT)
+    exponents = range(MIN_EXPONENT, MAX_EXPONENT + 1)
+    # Rather several small updates at a time than a single large one.
+    for step in (wanted_step, max(wanted_step, largest_change)):
+        for exponent in exponents:
+            per_y1 = math.ldexp(1.0 / ratio, exponent - X1_Y1_SHIFT)
+            y1 = 8 * max(1, math.ceil(step / per_y1 / 8.0))
+            n_updates = max(1, math.ceil(largest_change / (y1 * per_y1)))
+            if y1 * n_updates <= TRACE.max_integer:
+                return exponent, y1
+    largest = rounded(math.ldexp(120.0 / ratio, MAX_EXPONENT - X1_Y1_SHIFT), up=False)
     raise ValueError(
         f"updates of {max(wanted_step, largest_change):.4g} (learning_step={wanted_step:.4g}, and "
         f"{largest_change:.4g} for the learning rate and the busiest population) need a rule "
@@ -159,3 +169,11 @@ def _decay_product(hebb_scale: float) -> tuple[float, int, int]:
             if best[0] < scale <= finest:
                 best = (scale, mantissa, exponent)
     return best
+
+
+def _nearest_trace_exponent(weight: Format) -> int:
+    """Return the lowest exponent of traces whose rule still has a product for the decay."""
+    exponent = weight.exponent
+    while _decay_product(math.ldexp(1.0, weight.exponent - exponent + MIN_EXPONENT))[0] > 0.0:
+        exponent -= 1
+    return exponent + 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from softhebb_spiking.encoding import psp_decay, psp_gain
+from softhebb_spiking.encoding import psp_decay, psp_gain, psp_rise
 from softhebb_spiking.fixed_learning import LearningConstants, learning_constants
 from softhebb_spiking.fixed_point import (
     DECAY,
@@ -29,6 +29,7 @@ from softhebb_spiking.fixed_point import (
     FixedPointOverflow,
     Format,
     Multiplier,
+    rounded,
 )
 from softhebb_spiking.params import FixedPointParams, NetworkParams, Run
 from softhebb_spiking.validation import FloatArray, IntArray
@@ -173,7 +174,9 @@ def fixed_network(
         If a parameter does not fit its format; the message has the nearest that fits.
     """
     _check_epoch(network, params)
+    decay = _decay(network)
     weight = _weight_format(network, params)
+    _check_trace(network, params, weight)
     trace = _trace_format(network, params, weight)
     payload_per_gain = _trace_gain(network, params.learning_epoch) * 2.0**-trace.exponent
     # A spike's payload is 2 c, with c the half that is added to the trace.
@@ -185,7 +188,7 @@ def fixed_network(
         params=params,
         weight=weight,
         trace=trace,
-        decay=_decay(network),
+        decay=decay,
         payload_per_gain=payload_per_gain,
         drive_unit=drive_unit,
         octaves_multiplier=Multiplier.nearest(math.ldexp(octaves_per_unit, LOG_FRACTION_BITS)),
@@ -239,7 +242,7 @@ def _check_epoch(network: NetworkParams, params: FixedPointParams) -> None:
         raise ValueError(
             f"learning_epoch={params.learning_epoch} does not divide the {steps} steps of a "
             f"presentation and its reset; the nearest that does is {nearest}, or let settle_steps "
-            f"+ n_steps be {steps - steps % params.learning_epoch - 1}."
+            f"+ n_steps be {max(steps // params.learning_epoch, 1) * params.learning_epoch - 1}."
         )
 
 
@@ -265,26 +268,45 @@ def _trace_format(network: NetworkParams, params: FixedPointParams, weight: Form
         spread = math.sqrt(p * (1.0 - p) / (1.0 - decay**2))
         likely = min(1.0, weight.largest) * (1.0 + _TRACE_SIGMAS * spread / mean)
         exponent = math.ceil(math.log2(likely / (2**TRACE_BITS)) - 0.1)
-    trace = Format(bits=TRACE_BITS, exponent=exponent, signed=False)
-    # The smallest spike worth having adds one unit to a trace of an input of typical size.
-    one_psp = network.n_features**-0.5 * (1.0 - psp_decay(network)) / network.max_probability
-    if math.ldexp(one_psp, -exponent) < 0.5:
-        longest = -1.0 / math.log1p(
-            -math.ldexp(0.5 * network.max_probability * network.n_features**0.5, exponent)
-        )
-        raise ValueError(
-            f"psp_tau_ms={network.psp_tau_ms:g} does not fit traces of {trace}: one spike would "
-            f"add less than half a unit. The longest that fits is about "
-            f"{longest * network.dt_ms:.3g} ms; a smaller max_probability allows longer ones."
-        )
-    return trace
+    return Format(bits=TRACE_BITS, exponent=exponent, signed=False)
+
+
+def _check_trace(network: NetworkParams, params: FixedPointParams, weight: Format) -> None:
+    """Raise unless a spike of an input of typical size adds at least half a unit to its trace."""
+
+    def fits(psp_tau_ms: float) -> bool:
+        shorter = replace(network, psp_tau_ms=psp_tau_ms)
+        psp = network.n_features**-0.5 * (1.0 - psp_decay(shorter)) / network.max_probability
+        return math.ldexp(psp, -_trace_format(shorter, params, weight).exponent) >= 0.5
+
+    if fits(network.psp_tau_ms):
+        return
+    longest, too_long = 0.0, network.psp_tau_ms
+    for _ in range(40):
+        middle = 0.5 * (longest + too_long)
+        longest, too_long = (middle, too_long) if fits(middle) else (longest, middle)
+    trace = _trace_format(network, params, weight)
+    mend = (
+        f"The longest that fits is about {longest:.3g} ms; a smaller max_probability allows longer "
+        "ones."
+    )
+    if longest < 1e-6 * network.dt_ms:
+        mend = "None does: give a lower trace_exponent."
+    raise ValueError(
+        f"psp_tau_ms={network.psp_tau_ms:g} does not fit traces of {trace}: one spike would add "
+        f"less than half a unit. {mend}"
+    )
 
 
 def _decay(network: NetworkParams) -> int:
     decay = psp_decay(network)
     if not 0.5 <= math.ldexp(decay, DECAY_BITS) <= DECAY.max_integer + 0.5:
-        fits = [-network.dt_ms / math.log(value) for value in (2.0**-DECAY_BITS, DECAY.largest)]
-        nearest = fits[0] if network.psp_tau_ms < fits[0] else fits[1]
+        shortest, longest = (
+            -network.dt_ms / math.log(math.ldexp(units, -DECAY_BITS))
+            for units in (0.5, DECAY.max_integer + 0.5)
+        )
+        too_short = network.psp_tau_ms < shortest
+        nearest = rounded(shortest, up=True) if too_short else rounded(longest, up=False)
         raise ValueError(
             f"psp_tau_ms={network.psp_tau_ms:g} does not fit a decay of {DECAY}; the nearest that "
             f"fits is {nearest:.4g}."
@@ -300,14 +322,13 @@ def _trace_gain(network: NetworkParams, epoch: int) -> float:
     """
     decay = psp_decay(network)
     epochs = np.arange(1, (network.presentation_steps + 1) // epoch + 1)
-    ends = epochs * epoch - 1  # the step in which each epoch ends
-    read = ends >= network.settle_steps
-    # Mean of x1, and of the PSP, for one spike of unit height in each step.
+    read = epochs * epoch > network.settle_steps
+    # Mean of x1 at the end of each epoch, for one spike of unit height in each step.
     boxes = epoch * decay**epoch * (1.0 - decay ** (epoch * epochs)) / (1.0 - decay**epoch)
-    if epoch == 1:  # in the reset step nothing is learned
+    boxes[-1] -= decay**epoch  # the last step is the reset step, without input
+    if epoch == 1:  # nor is anything learned in it
         read[-1] = False
-    psp = (1.0 - decay ** (ends + 1.0)) / (1.0 - decay)
-    return float(psp[read].mean() / boxes[read].mean())
+    return float(psp_rise(network) / (1.0 - decay) / boxes[read].mean())
 
 
 def _check_temperature(network: NetworkParams, drive_unit: float) -> None:
@@ -316,7 +337,9 @@ def _check_temperature(network: NetworkParams, drive_unit: float) -> None:
     # The multiplier that makes u/τ may not be smaller than 2**−24.
     highest = math.ldexp(drive_unit * OCTAVES_PER_NAT, LOG_FRACTION_BITS + 24)
     if not lowest <= network.temperature <= highest:
-        nearest = lowest if network.temperature < lowest else highest
+        # Rounded to the inside, so that what is printed does fit.
+        too_low = network.temperature < lowest
+        nearest = rounded(lowest, up=True) if too_low else rounded(highest, up=False)
         raise ValueError(
             f"temperature={network.temperature:g} does not fit: u/τ, in octaves, is held in {LOG}. "
             f"The nearest that fits is {nearest:.4g}."

@@ -134,6 +134,13 @@ class Format:
         )
 
 
+def rounded(value: float, *, up: bool) -> float:
+    """Return a positive number to four digits, rounded up or down, for messages."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 3)
+    steps = math.ceil(value / unit) if up else math.floor(value / unit)
+    return float(f"{steps * unit:.4g}")
+
+
 # Bits that Loihi, and Lava's models of it, give to each quantity.
 WEIGHT_BITS = 8
 TRACE_BITS = 7

@@ -154,6 +154,10 @@ def test_the_furthest_may_be_below_the_range() -> None:
     assert integers.tolist() == [7, -8]
     assert "q: 2 of 2 values" in message
     assert "-3.5 became the nearest that fits -2." in message
+    # From the centre of [0, 1.75], −3 is further than 4, though it is smaller.
+    unsigned = Format(bits=3, exponent=-2, signed=False)
+    _, message = overflow(lambda: unsigned.to_integer("q", [4.0, -3.0]))
+    assert "-3 became the nearest that fits 0." in message
 
 
 def test_what_the_overflow_warning_says_of_a_wrapping_format() -> None:

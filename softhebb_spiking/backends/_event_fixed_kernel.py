@@ -144,15 +144,14 @@ def present_fixed(  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _integrate(net, state):  # type: ignore[no-untyped-def]
     """Let the drives decay, add the currents, and find the log-intensities in octaves."""
-    for k in range(state.u.size):
-        u = ((state.u[k] * net.decay) >> 12) + state.current[k]
-        if u > _STATE_MAX:
-            u = _STATE_MAX
+    u, current, log_intensity = state.u, state.current, state.log_intensity
+    for k in range(u.size):
+        u[k] = ((u[k] * net.decay) >> 12) + current[k]
+        if u[k] > _STATE_MAX:
+            u[k] = _STATE_MAX
             state.overflows[0] += 1
-        state.u[k] = u
-        state.log_intensity[k] = ((u * net.octaves_mantissa) >> net.octaves_shift) + (
-            state.log_prior[k] >> 6
-        )
+        octaves = (u[k] * net.octaves_mantissa) >> net.octaves_shift
+        log_intensity[k] = octaves + (state.log_prior[k] >> 6)
 
 
 @njit(cache=True, inline="always")
@@ -203,15 +202,14 @@ def _fire(net, log_intensity, h, counts, seed, sample, step):  # type: ignore[no
 def _count_below(threshold, first, n, seed, sample, step):  # type: ignore[no-untyped-def]
     """Count the 16-bit random numbers first … first + n − 1 that lie below a threshold."""
     count = 0
-    block = first >> 3
-    four = philox_4x32(np.uint64(seed), COMPARE_STREAM, sample, step, block)
-    for index in range(first, first + n):
-        if index >> 3 != block:
-            block = index >> 3
-            four = philox_4x32(np.uint64(seed), COMPARE_STREAM, sample, step, block)
-        word = np.int64(four[(index & 7) >> 1])
-        if (word >> (16 * (index & 1))) & 0xFFFF < threshold:
-            count += 1
+    for block in range(first >> 3, (first + n + 7) >> 3):
+        four = philox_4x32(np.uint64(seed), COMPARE_STREAM, sample, step, block)
+        index = block << 3
+        for word in four:
+            low, high = np.int64(word) & 0xFFFF, np.int64(word) >> 16
+            count += (low < threshold) & (first <= index) & (index < first + n)
+            count += (high < threshold) & (first <= index + 1) & (index + 1 < first + n)
+            index += 2
     return count
 
 
@@ -228,14 +226,15 @@ def _pool_correction(net, log_intensity, h, counts):  # type: ignore[no-untyped-
 @njit(cache=True)
 def _receive(state, fired, half_payload, seed, sample, step):  # type: ignore[no-untyped-def]
     """Sum the currents of the inputs that fired, and add their spikes to the traces."""
-    state.current[:] = 0
+    current = state.current
+    current[:] = 0
     for i in fired:
         word = philox_4x32(np.uint64(seed), INPUT_STREAM, sample, step, i >> 2)[i & 3]
         half = (half_payload + np.int64(word & np.uint64(0xFF))) >> 8
         payload = np.int32(2 * half)
         row = state.columns[i]
-        for k in range(row.size):
-            state.current[k] += payload * np.int32(row[k])
+        for k in range(current.size):
+            current[k] += payload * np.int32(row[k])
         state.x1[i] = min(127, state.x1[i] + half)
 
 
