@@ -40,7 +40,23 @@ def _error_line(capsys):
         (["train", "--temperature", "0", "--output", "m.safetensors"], "temperature must be"),
         (["train", "--output", "nowhere/m.safetensors"], "cannot write nowhere/m.safetensors"),
         (["evaluate", "nothing.safetensors"], "no model file at nothing.safetensors"),
-        (["bench", "taste"], "what must be one of 'accuracy', 'speed'; got 'taste'"),
+        (["bench", "taste"], "'bits', 'lava', 'budget'; got 'taste'"),
+        (
+            ["train", "--rung", "rate", "--arithmetic", "fixed", "--output", "m.safetensors"],
+            "the rate rung is floating point; --arithmetic fixed needs event or lava",
+        ),
+        (
+            [
+                "train",
+                "--arithmetic",
+                "fixed",
+                "--temperature",
+                "1e-6",
+                "--output",
+                "m.safetensors",
+            ],
+            "temperature=1e-06 does not fit",
+        ),
         (["verify", "--dataset", "mnist", "--data-root", "."], "found no file train-images"),
     ],
 )
