@@ -20,6 +20,7 @@ from softhebb_spiking.validation import FloatArray
 
 _N_TIMED = 2000
 _N_RUNS = 5
+_LOG_STEPS, _EPOCHS = (-9, -7, -5), (1, 35)
 _N_LAVA_SAMPLES, _N_EVENT_SAMPLES = 6, 120  # of which the first are Lava's
 
 
@@ -267,6 +268,42 @@ def budget(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
                 f"{row.slope_error:.3f}, "
                 f"cosine {row.cosine:.4f}, accuracy {100 * row.accuracy:.2f} %"
             )
+
+
+def updates(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
+    """Learn in integers with updates of several sizes, in every step and in epochs.
+
+    Parameters
+    ----------
+    data : Dataset
+        The data.
+    n_units : int
+        Units.
+    n_seeds : int
+        Seeds 0 … n_seeds − 1.
+
+    Yields
+    ------
+    str
+        One line for each network: accuracy of its weights, read by softmax, and their norms.
+    """
+    for rounding, log_step, epoch, seed in product(ROUNDINGS, _LOG_STEPS, _EPOCHS, range(n_seeds)):
+        model = SpikingSoftHebb(
+            n_units,
+            arithmetic="fixed",
+            rounding=rounding,
+            n_steps=49,  # 70 steps with settling and reset, which the epochs divide
+            fixed_options={"learning_step": 2.0**log_step, "learning_epoch": epoch},
+            random_state=seed,
+        ).fit(data.X_train)
+        norms = np.linalg.norm(model.weights_, axis=1)
+        reader = SoftHebb.from_weights(model.weights_ / norms[:, np.newaxis])
+        named = UnitLabelClassifier(reader).fit(data.X_train, data.y_train)
+        share = float((named.predict(data.X_test) == data.y_test).mean())
+        yield (
+            f"{rounding}, η' = 2^{log_step}, every {epoch} steps, K={n_units}, seed {seed}: "
+            f"{100 * share:.2f} % (norms {norms.min():.3f} to {norms.max():.3f})"
+        )
 
 
 def _seconds(work: Callable[[], Any]) -> float:

@@ -34,6 +34,8 @@ CHECK_FAILED = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
+BENCHMARKS = ("accuracy", "speed", "updates", "bits", "lava", "budget")
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -219,14 +221,14 @@ def demo(
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="accuracy, speed, bits, lava or budget")],
+    what: Annotated[str, typer.Argument(help=f"one of {', '.join(BENCHMARKS)}")],
     dataset: DatasetOption = "mnist",
     units: Annotated[int, typer.Option(help="units of the network")] = 100,
     seeds: Annotated[int, typer.Option(help="how many seeds, from 0")] = 3,
     data_root: RootOption = None,
 ) -> None:
     """Measure accuracy, speed, Lava against event in integers, or what each rounding costs."""
-    check_choice("what", what, ("accuracy", "speed", "bits", "lava", "budget"))
+    check_choice("what", what, BENCHMARKS)
     measure = getattr(benchmarks, what)
     check_integer("units", units, 1)
     check_integer("seeds", seeds, 1)

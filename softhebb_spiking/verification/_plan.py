@@ -19,6 +19,7 @@ FIXED = "fixed"  # the rung in integers: the same samples, bounds that allow for
 
 # Two-sided false-alarm rate of a k·σ check: 6e-5 for k = 4. A run makes a few tens of them.
 K_SIGMA = 4.0
+_LOWEST_LOG_PRIOR = -22.0  # nats
 REQUIREMENT = "a requirement, not an error bar"
 
 
@@ -167,6 +168,8 @@ class Ladder:
         X_train = unit_norm_samples(data.X_train[: sizes.train])
         # The log prior learns too, so that every later check runs with an uneven one.
         rate = SoftHebb(sizes.n_units, prior_learning_rate=0.001, random_state=seed).fit(X_train)
+        # Units that win nothing; below this, integers could not hold their log prior.
+        rate.log_prior_ = np.maximum(rate.log_prior_, _LOWEST_LOG_PRIOR)
         network = NetworkParams(
             n_features=X_train.shape[1],
             n_units=sizes.n_units,
