@@ -20,7 +20,7 @@ from softhebb_spiking.validation import FloatArray
 
 _N_TIMED = 2000
 _N_RUNS = 5
-_LOG_STEPS, _EPOCHS = (-9, -7, -5), (1, 35)
+_LOG_STEPS, _EPOCHS = (-9, -7, -5), (1, 10)
 _N_LAVA_SAMPLES, _N_EVENT_SAMPLES = 6, 120  # of which the first are Lava's
 
 
