@@ -161,8 +161,8 @@ INTEGER_FAULTS = {
         {"clamped/psp", "clamped/inhibition", "posterior/log-ratio slope"},
     ),
     "temperature": (
-        ">> net.octaves_shift) +",
-        ">> (net.octaves_shift + 1)) +",
+        "net.octaves_mantissa) >> net.octaves_shift",
+        "net.octaves_mantissa) >> (net.octaves_shift + 1)",
         {"posterior/log-ratio slope", "posterior/total variation"},
         {"clamped/weights", "clamped/drive", "posterior/drive"},
     ),

@@ -23,7 +23,7 @@ from softhebb_spiking.encoding import (
     TRACE_STREAM,
     philox_4x32,
 )
-from softhebb_spiking.validation import FloatArray, IntArray
+from softhebb_spiking.validation import IntArray
 
 _STATE_MAX = 2**23 - 1
 _STATE_MIN = -(2**23)
@@ -373,13 +373,3 @@ def _probe(probes, reading, state, h):  # type: ignore[no-untyped-def]
         probes.inhibition[reading] = h
     if probes.psp.size:
         probes.psp[reading] = state.x1
-
-
-__all__ = [
-    "FixedProbes",
-    "FloatArray",
-    "IntegerConstants",
-    "IntegerState",
-    "SharedRandoms",
-    "present_fixed",
-]
