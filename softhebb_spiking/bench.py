@@ -114,12 +114,7 @@ def speed(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
 
 
 def _median_rate(work: Callable[[FloatArray], Any], X: FloatArray) -> float:
-    seconds = []
-    for _ in range(_N_RUNS):
-        started = time.perf_counter()
-        work(X)
-        seconds.append(time.perf_counter() - started)
-    return len(X) / float(np.median(seconds))
+    return len(X) / _median_seconds(lambda: work(X))
 
 
 def lava(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
@@ -159,9 +154,10 @@ def lava(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
             results: list[Any] = []
             whole_s = _seconds(lambda: results.append(lava_backend.simulate(run)))  # noqa: B023
             in_lava = (steps - steps // len(X)) / (whole_s - started_s)
+            own = event.simulate(run)  # compiles too
             event_s = _median_seconds(lambda: event.simulate(longer))  # noqa: B023
             on_event = longer_steps / event_s
-            same = np.array_equal(results[0].weights, event.simulate(run).weights)
+            same = np.array_equal(results[0].weights, own.weights)
             ratios.append(on_event / in_lava)
             yield (
                 f"integers, {rounding}, K={n_units}, seed {seed}, learning: Lava "
@@ -313,5 +309,4 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def _median_seconds(work: Callable[[], Any]) -> float:
-    work()  # compiles
     return float(np.median([_seconds(work) for _ in range(_N_RUNS)]))

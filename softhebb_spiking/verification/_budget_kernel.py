@@ -156,7 +156,7 @@ def _log_intensities(on, net, real, u, log_prior):  # type: ignore[no-untyped-de
     """Return u/τ + b in units of 2⁻¹² octaves."""
     if on.inhibition:
         octaves = np.floor(u * net.octaves_mantissa / 2.0**net.octaves_shift)
-        return octaves + np.floor(np.rint(log_prior) / 64.0)
+        return octaves + np.floor(log_prior / 64.0)
     return u * real.octaves_per_unit + log_prior / 64.0
 
 
@@ -300,7 +300,7 @@ def _learn_prior(on, net, log_prior, counts, rate, seed, sample, step):  # type:
             noise = float(word >> np.uint64(8)) / 2.0**24
             growth = min(2.0**30 - 1, max(-(2.0**30), growth - total))
             # Beyond 2⁵³ the product would no longer be exact.
-            product = np.int64(np.rint(rate)) * np.int64(growth)
+            product = np.int64(rate) * np.int64(growth)
             change = (product + np.int64(noise * 2.0**24)) >> 24
         log_prior[k] = min(0.0, max(log_prior[k] + change, -(2.0**23)))
 

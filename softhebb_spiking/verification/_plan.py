@@ -131,6 +131,19 @@ def suitable_sizes(dataset: str, *, quick: bool) -> Sizes:
     return SIZES["digits" if dataset == "digits" else "mnist", quick]
 
 
+def reading_network(n_features: int, n_units: int, temperature: float) -> NetworkParams:
+    """Return the setting in which spikes are compared with rates: slow PSPs, many spikes."""
+    return NetworkParams(
+        n_features=n_features,
+        n_units=n_units,
+        temperature=temperature,
+        n_steps=100,
+        settle_steps=40,
+        psp_tau_ms=20.0,
+        **(_FEW_INPUTS if n_features < _MANY_FEATURES else {}),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
     """Everything the comparisons share.
@@ -170,15 +183,7 @@ class Ladder:
         rate = SoftHebb(sizes.n_units, prior_learning_rate=0.001, random_state=seed).fit(X_train)
         # Units that win nothing; below this, integers could not hold their log prior.
         rate.log_prior_ = np.maximum(rate.log_prior_, _LOWEST_LOG_PRIOR)
-        network = NetworkParams(
-            n_features=X_train.shape[1],
-            n_units=sizes.n_units,
-            temperature=rate.temperature,
-            n_steps=100,
-            settle_steps=40,
-            psp_tau_ms=20.0,
-            **(_FEW_INPUTS if X_train.shape[1] < _MANY_FEATURES else {}),
-        )
+        network = reading_network(X_train.shape[1], sizes.n_units, rate.temperature)
         return cls(
             data=data,
             X_train=X_train,

@@ -44,7 +44,7 @@ from softhebb_spiking.verification._budget_kernel import (
     Switches,
     show,
 )
-from softhebb_spiking.verification._plan import FIXED, Ladder, Simulator
+from softhebb_spiking.verification._plan import FIXED, Ladder, Simulator, reading_network
 from softhebb_spiking.verification._statistics import (
     cosine,
     normalized_counts,
@@ -134,8 +134,10 @@ def simulate(run: Run, switches: Switches) -> RunResult:
     randoms = LavaRandoms(run)
     doses = 2.0**DOSE_BITS * run.learning_rates * fixed.learning.dose_per_rate
     if switches.stochastic:
-        doses = np.rint(doses)
+        doses = fixed.doses(run.learning_rates).astype(np.float64)
     prior_rates = _prior_rates(run)
+    if switches.inhibition:
+        prior_rates = fixed.prior_rates(run.prior_learning_rates).astype(np.float64)
     for sample in range(len(run.samples)):
         number = run.first_sample + sample
         starts, indices = draw_presentation(
@@ -246,15 +248,7 @@ class Task:
         """
         X, X_test = (unit_norm_samples(part) for part in (data.X_train[:n_train], data.X_test))
         rate = SoftHebb(n_units, random_state=seed).fit(X)
-        few = {"max_probability": 0.5, "population_size": 128} if X.shape[1] < 256 else {}
-        read = NetworkParams(
-            n_features=X.shape[1],
-            n_units=n_units,
-            n_steps=100,
-            settle_steps=40,
-            psp_tau_ms=20.0,
-            **few,  # type: ignore[arg-type]
-        )
+        read = reading_network(X.shape[1], n_units, rate.temperature)
         shown = np.tile(X_test[:_UPDATE_SAMPLES], (n_repeats, 1))
         start = SoftHebb(n_units, random_state=seed, learning_rate=0.0).fit(X)
         uniform = np.full(n_units, -np.log(n_units))
