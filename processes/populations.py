@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softhebb_spiking.encoding import (
-    COMPARE_STREAM,
-    NEURON_STREAM,
     spike_thresholds,
-    uniform_words,
 )
 from softhebb_spiking.fixed_point import random_halves
+from softhebb_spiking.philox import (
+    COMPARE_STREAM,
+    NEURON_STREAM,
+    uniform_words,
+)
 from softhebb_spiking.processes.presentation import SpikeTable
 from softhebb_spiking.validation import FloatArray, IntArray
 

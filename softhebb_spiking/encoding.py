@@ -1,13 +1,4 @@
-"""From samples to input spikes, and the random numbers that every rung can draw alike.
-
-Random numbers come from Philox4x32-10 [1]_, a bijection of a counter under a key. The key is the
-seed, the counter is (index, step, sample, stream), so a number depends on *what* it is for and not
-on what was drawn before it: runs repeat exactly in any order of work, on any rung.
-
-References
-----------
-.. [1] Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-"""
+"""From samples to input spikes."""
 
 from __future__ import annotations
 
@@ -18,90 +9,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from softhebb_spiking.params import NetworkParams
+from softhebb_spiking.philox import (
+    INPUT_STREAM,
+    STEPS_OF_BLOCK,
+    bytes_of_steps,
+    low_bits_of_input,
+)
 from softhebb_spiking.validation import FloatArray, IntArray
-
-INPUT_STREAM = 0
-NEURON_STREAM = 1
-POPULATION_STREAM = 2
-# In integers: comparisons of neurons, updates to make, and roundings.
-COMPARE_STREAM = 3
-DOSE_STREAM = 4
-PRIOR_STREAM = 5
-TRACE_STREAM = 6
-SYNAPSE_STREAM = 7
-
-_MULTIPLIER_0 = np.uint64(0xD2511F53)
-_MULTIPLIER_1 = np.uint64(0xCD9E8D57)
-_WEYL_0 = np.uint64(0x9E3779B9)
-_WEYL_1 = np.uint64(0xBB67AE85)
-_LOW_WORD = np.uint64(0xFFFFFFFF)
-_WORD_BITS = np.uint64(32)
-_ROUNDS = 10
-
-
-@njit(cache=True, inline="always")
-def philox_4x32(
-    seed: np.uint64, stream: int, sample: int, step: int, block: int
-) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-    """Return the four random 32-bit words of one counter, as uint64.
-
-    Parameters
-    ----------
-    seed : uint64
-        The key.
-    stream, sample, step, block : int
-        The counter, each below 2**32; a block holds the words of four consecutive indices.
-
-    Returns
-    -------
-    tuple of four uint64
-        Independent, uniform in [0, 2**32).
-    """
-    # Everything stays 64 bits wide: numba promotes 32-bit shifts and would lose the carries.
-    key_0 = seed & _LOW_WORD
-    key_1 = seed >> _WORD_BITS
-    c0 = np.uint64(block) & _LOW_WORD
-    c1 = np.uint64(step) & _LOW_WORD
-    c2 = np.uint64(sample) & _LOW_WORD
-    c3 = np.uint64(stream) & _LOW_WORD
-    for _ in range(_ROUNDS):
-        product_0 = _MULTIPLIER_0 * c0
-        product_1 = _MULTIPLIER_1 * c2
-        c0 = (product_1 >> _WORD_BITS) ^ c1 ^ key_0
-        c2 = (product_0 >> _WORD_BITS) ^ c3 ^ key_1
-        c1 = product_1 & _LOW_WORD
-        c3 = product_0 & _LOW_WORD
-        key_0 = (key_0 + _WEYL_0) & _LOW_WORD
-        key_1 = (key_1 + _WEYL_1) & _LOW_WORD
-    return c0, c1, c2, c3
-
-
-@njit(cache=True)
-def uniform_words(
-    seed: int, stream: int, sample: int, step: int, n: int, first_block: int = 0
-) -> NDArray[np.uint32]:
-    """Return the random words of indices 0 … n−1.
-
-    Parameters
-    ----------
-    seed, stream, sample, step : int
-        Key and counter.
-    n : int
-        How many indices.
-    first_block : int
-        Count indices from the first one of this block of four.
-
-    Returns
-    -------
-    ndarray of shape (n,), uint32
-        Word i belongs to index i, whatever n is.
-    """
-    words = np.empty(n, np.uint32)
-    for block in range((n + 3) // 4):
-        four = philox_4x32(np.uint64(seed), stream, sample, step, first_block + block)
-        for lane in range(min(4, n - 4 * block)):
-            words[4 * block + lane] = np.uint32(four[lane])
-    return words
 
 
 def spike_thresholds(probabilities: FloatArray) -> NDArray[np.uint64]:
@@ -168,6 +82,18 @@ def psp_gain(samples: FloatArray, params: NetworkParams) -> FloatArray:
     return np.asarray(samples.max(axis=-1) * scale)
 
 
+@njit(cache=True, inline="always")
+def is_below(
+    high_byte: int, threshold: np.uint64, seed: int, sample: int, step: int, index: int
+) -> bool:
+    """Tell whether the word of an input lies below its threshold, given the word's high byte."""
+    of_threshold = threshold >> np.uint64(24)
+    if high_byte != of_threshold:
+        return bool(high_byte < of_threshold)
+    rest = threshold & np.uint64(0xFFFFFF)
+    return bool(low_bits_of_input(seed, sample, step, index) < rest)
+
+
 @njit(cache=True)
 def draw_presentation(
     thresholds: NDArray[np.uint64], n_steps: int, seed: int, sample: int
@@ -190,18 +116,20 @@ def draw_presentation(
     indices : ndarray of shape (n_spikes,)
         Inputs that fire, ascending within a step.
     """
-    active = np.flatnonzero(thresholds)
+    active = np.flatnonzero(thresholds).astype(np.int32)
+    words = np.empty((4, active.size), np.uint32)
+    drawn = np.empty((STEPS_OF_BLOCK, active.size), np.uint8)
     indices = np.empty(n_steps * active.size, np.int64)
     starts = np.zeros(n_steps + 1, np.int64)
     n_spikes = 0
     for step in range(n_steps):
-        block = -1
-        four = philox_4x32(np.uint64(seed), INPUT_STREAM, sample, step, 0)
-        for i in active:
-            if i // 4 != block:
-                block = i // 4
-                four = philox_4x32(np.uint64(seed), INPUT_STREAM, sample, step, block)
-            if four[i % 4] < thresholds[i]:
+        lane = step % STEPS_OF_BLOCK
+        if lane == 0:
+            bytes_of_steps(seed, INPUT_STREAM, sample, step // STEPS_OF_BLOCK, active, words, drawn)
+        for p in range(active.size):
+            i = active[p]
+            fires = is_below(drawn[lane, p], thresholds[i], seed, sample, step, i)
+            if fires:
                 indices[n_spikes] = i
                 n_spikes += 1
         starts[step + 1] = n_spikes

@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from softhebb_spiking.encoding import psp_decay, psp_gain, psp_rise
+from softhebb_spiking.encoding import (
+    psp_decay,
+    psp_gain,
+    psp_rise,
+)
 from softhebb_spiking.fixed_learning import LearningConstants, learning_constants
 from softhebb_spiking.fixed_point import (
     DECAY,

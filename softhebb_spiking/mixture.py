@@ -26,7 +26,7 @@ from softhebb_spiking.validation import (
 
 INITS = ("data", "random")
 _SPREAD_OF_DATA_INIT = 0.5
-_STATE = ("weights_", "log_prior_", "n_features_in_", "n_samples_seen_")
+_STATE = ("weights_", "log_prior_", "n_features_in_", "n_samples_seen_", "weight_scales_")
 
 MixtureT = TypeVar("MixtureT", bound="SoftHebbMixture")
 
@@ -259,6 +259,7 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         self.log_prior_ = prior.copy()
         self.n_features_in_ = weights.shape[1]
         self.n_samples_seen_ = 0
+        self.__dict__.pop("weight_scales_", None)  # of other weights
 
     def _initial_weights(self, samples: FloatArray) -> FloatArray:
         """Return initial weights of shape (n_units, n_features).

@@ -184,6 +184,8 @@ class Run:
     restart : bool
         Let every sample find the initial weights and log prior; the result's are those plus the
         sum of all changes, which measures updates at fixed weights. The event rung can.
+    weight_scales : ndarray of shape (n_units,), optional
+        What a `RunResult` said of these weights, to go on with the same bits.
 
     Raises
     ------
@@ -205,6 +207,7 @@ class Run:
     probes: tuple[str, ...] = ()
     fixed: FixedPointParams | None = None
     restart: bool = False
+    weight_scales: FloatArray | None = None
 
     def __post_init__(self) -> None:
         check_integer("seed", self.seed, 0, 2**63 - 1)
@@ -217,6 +220,8 @@ class Run:
             "learning_rates": (n_samples,),
             "prior_learning_rates": (n_samples,),
         }
+        if self.weight_scales is not None:
+            expected["weight_scales"] = (net.n_units,)
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(
@@ -232,6 +237,12 @@ class Run:
             if spikes is not None:
                 limits = np.array([n_samples, net.presentation_steps, size])
                 object.__setattr__(self, name, _checked_spikes(name, spikes, limits, at_most))
+
+    def probe_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of what each probe asks for."""
+        net = self.network
+        widths = {"drive": (net.n_units,), "inhibition": (), "psp": (net.n_features,)}
+        return {name: (len(self.samples), net.n_steps, *widths[name]) for name in self.probes}
 
     @property
     def learn(self) -> bool:
@@ -256,6 +267,9 @@ class RunResult:
     probes : dict of str to ndarray
         "drive" (n_samples, n_steps, n_units), "inhibition" (n_samples, n_steps), "psp"
         (n_samples, n_steps, n_features), over the steps that are read.
+    weight_scales : ndarray of shape (n_units,), optional
+        The factor with which an engine stores each unit's weights. Given to the next `Run`, it
+        goes on with the same bits; without it, to rounding.
     """
 
     spike_counts: IntArray
@@ -264,6 +278,7 @@ class RunResult:
     input_spikes: IntArray = field(default_factory=lambda: np.empty((0, 3), np.int64))
     output_spikes: IntArray = field(default_factory=lambda: np.empty((0, 3), np.int64))
     probes: dict[str, FloatArray] = field(default_factory=dict)
+    weight_scales: FloatArray | None = None
 
 
 def network_field_names() -> tuple[str, ...]:

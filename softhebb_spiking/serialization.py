@@ -52,6 +52,8 @@ def save_model(model: SoftHebbMixture, path: str | Path) -> None:
         "weights": np.ascontiguousarray(model.weights_),
         "log_prior": np.ascontiguousarray(model.log_prior_),
     }
+    if hasattr(model, "weight_scales_"):
+        tensors["weight_scales"] = np.ascontiguousarray(model.weight_scales_)
     target = Path(path)
     check_writable_file(target)
     scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
@@ -131,6 +133,8 @@ def load_model(path: str | Path) -> Any:
         tensors["weights"], tensors["log_prior"], **params
     )
     model.n_samples_seen_ = int(metadata["n_samples_seen"])
+    if "weight_scales" in tensors:
+        model.weight_scales_ = tensors["weight_scales"]
     return model
 
 

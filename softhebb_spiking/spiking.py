@@ -89,6 +89,9 @@ class SpikingSoftHebb(SoftHebbMixture):
         Log prior, nats.
     n_features_in_, n_samples_seen_ : int
         Features, and samples learned from so far.
+    weight_scales_ : ndarray of shape (n_units,)
+        The factor with which the event rung stores each unit's weights, if it learned last: with
+        it, learning goes on with the same bits, in one part or in many.
 
     Examples
     --------
@@ -321,6 +324,7 @@ class SpikingSoftHebb(SoftHebbMixture):
             prior_learning_rates=self.prior_learning_rate * rate_factors,
             seed=self._seed(learn=bool(rate_factors.any())),
             fixed=self._fixed_params(),
+            weight_scales=getattr(self, "weight_scales_", None),
             **options,
         )
 
@@ -328,6 +332,9 @@ class SpikingSoftHebb(SoftHebbMixture):
         self.weights_ = result.weights
         self.log_prior_ = result.log_prior
         self.n_samples_seen_ += len(run.samples)
+        self.__dict__.pop("weight_scales_", None)
+        if result.weight_scales is not None:
+            self.weight_scales_ = result.weight_scales
 
     def _seed(self, *, learn: bool) -> int:
         """Return the key of this call's spikes: the same each time for an integer random_state.

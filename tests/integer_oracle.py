@@ -107,6 +107,15 @@ class Oracle:
         sample = self.run.first_sample + self.sample
         return philox(self.run.seed, stream, sample, self.j, n, first)
 
+    def bytes_of_step(self, stream: int, n: int) -> Ints:
+        """A block of these streams has the bytes of one input for sixteen steps, lowest first."""
+        sample = self.run.first_sample + self.sample
+        drawn = philox(self.run.seed, stream, sample, self.j // 16, 4 * n)
+        return pieces(drawn, 8).reshape(n, 16)[:, self.j % 16]
+
+    def low_bits(self, n: int) -> Ints:
+        return self.words(9, 4 * n)[::4] // 256
+
     def go(self) -> IntegerResult:
         run, net = self.run, self.net
         K, n, shape = net.n_units, net.n_features, (len(run.samples), net.n_steps)
@@ -173,12 +182,12 @@ class Oracle:
     def encode(self, x: Any, half: int) -> Ints:
         """Half the payload of each input's spike."""
         n, rows = self.net.n_features, self.run.input_spikes
-        words = self.words(0, n)
+        words = self.bytes_of_step(0, n) * 2**24 + self.low_bits(n)
         fired = words < np.rint(2.0**32 * (self.net.max_probability * x / x.max()))
         if rows is not None:
             fired = np.zeros(n, bool)
             fired[rows[(rows[:, 0] == self.sample) & (rows[:, 1] == self.j), 2]] = True
-        return np.where(fired, (half + words % 256) // 256, 0)
+        return np.where(fired, (half + self.bytes_of_step(8, n)) // 256, 0)
 
     def correction(self, V: Ints, h: int, counts: Ints) -> int:
         net = self.net

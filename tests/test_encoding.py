@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import chi2, kstest
 
-from softhebb_spiking import encoding
+from softhebb_spiking import encoding, philox
 from softhebb_spiking.params import NetworkParams
 
 # Two-sided, a normal deviate exceeds 5 sigma with probability 5.7e-7; no test here compares more
@@ -43,7 +43,7 @@ def philox_of_integers(counter: list[int], key: list[int]) -> list[int]:
 def words_of(counter: tuple[int, ...], key: tuple[int, ...]) -> list[int]:
     block, step, sample, stream = counter
     seed = np.uint64(key[0] + (key[1] << 32))
-    return [int(word) for word in encoding.philox_4x32(seed, stream, sample, step, block)]
+    return [int(word) for word in philox.philox_4x32(seed, stream, sample, step, block)]
 
 
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN_ANSWERS)
@@ -64,11 +64,29 @@ def test_philox_against_unbounded_integers(counter: tuple[int, ...], key: tuple[
 
 
 def test_a_word_belongs_to_its_index_whatever_the_length() -> None:
-    words = encoding.uniform_words(9, 1, 2, 3, 11)
+    words = philox.uniform_words(9, 1, 2, 3, 11)
     assert words.dtype == np.uint32
     for n in (0, 1, 4, 5, 10):
-        np.testing.assert_array_equal(encoding.uniform_words(9, 1, 2, 3, n), words[:n])
+        np.testing.assert_array_equal(philox.uniform_words(9, 1, 2, 3, n), words[:n])
     assert [int(value) for value in words[4:8]] == words_of((1, 3, 2, 1), (9, 0))
+
+
+def test_an_input_word_is_a_byte_of_one_block_and_the_low_bits_of_another() -> None:
+    seed, sample, n = 9, 3, 5
+    for step in (0, 5, 15, 16, 47):
+        words = philox.input_words(seed, sample, step, n)
+        for i in range(n):
+            high = b"".join(
+                w.to_bytes(4, "little") for w in words_of((i, step // 16, 3, 0), (9, 0))
+            )
+            low = words_of((i, step, 3, 9), (9, 0))[0] // 256
+            assert int(words[i]) == high[step % 16] * 2**24 + low
+        payload = philox.step_bytes(seed, philox.PAYLOAD_STREAM, sample, step, n)
+        for i in range(n):
+            of_block = b"".join(
+                w.to_bytes(4, "little") for w in words_of((i, step // 16, 3, 8), (9, 0))
+            )
+            assert payload[i] == of_block[step % 16]
 
 
 @pytest.mark.parametrize("changed", ["seed", "high half of the seed", "stream", "sample", "step"])
@@ -79,15 +97,15 @@ def test_every_part_of_the_counter_and_key_matters(changed: str) -> None:
         other["seed"] += 1 << 32
     else:
         other[changed] += 1
-    first = encoding.uniform_words(*base.values(), 64)
-    second = encoding.uniform_words(*other.values(), 64)
+    first = philox.uniform_words(*base.values(), 64)
+    second = philox.uniform_words(*other.values(), 64)
     assert (first == second).sum() == 0  # 64 · 2^−32 = 1.5e-8 for independent words
 
 
 def grid_of_words(n_samples: int = 20, n_steps: int = 50, n: int = 100) -> NDArray[np.uint32]:
     return np.array(
         [
-            [encoding.uniform_words(77, 0, sample, step, n) for step in range(n_steps)]
+            [philox.uniform_words(77, 0, sample, step, n) for step in range(n_steps)]
             for sample in range(n_samples)
         ]
     )
@@ -134,13 +152,13 @@ def test_probability_one_always_fires_and_zero_never() -> None:
 
 
 def test_spikes_are_words_below_their_thresholds() -> None:
-    """draw_presentation, draw_input_spikes and uniform_words are one definition."""
+    """draw_presentation, draw_input_spikes and input_words are one definition."""
     seed, first = 12345678901234567, 40
     thresholds = encoding.spike_thresholds(encoding.input_probabilities(SAMPLES, 0.4))
     by_words = []
     for m, row in enumerate(thresholds):
         for j in range(NET.presentation_steps):
-            words = encoding.uniform_words(seed, encoding.INPUT_STREAM, first + m, j, 6)
+            words = philox.input_words(seed, first + m, j, 6)
             by_words += [(m, j, i) for i in range(6) if int(words[i]) < int(row[i])]
     drawn = encoding.draw_input_spikes(SAMPLES, NET, seed, first)
     assert [tuple(row) for row in drawn.tolist()] == by_words

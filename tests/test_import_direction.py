@@ -9,9 +9,10 @@ import pytest
 PACKAGE = "softhebb_spiking"
 ROOT = Path(__file__).resolve().parent.parent
 
-LEAVES = {"errors", "validation", "params"}
+LEAVES = {"errors", "validation", "params", "philox"}
 FIXED = {"fixed_point", "fixed_learning", "fixed_network"}
 CORE = LEAVES | {"theory", "encoding", "recording"} | FIXED
+EVENT_KERNELS = {"_compiled", "backends._event_draws", "backends._event_kernel"}
 ESTIMATORS = {"rate", "spiking", "evaluation", "serialization", "data"}
 
 # Layer -> what it may import of the package. The longest matching name is a module's layer.
@@ -19,6 +20,8 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "validation": {"errors"},
     "params": {"errors", "validation"},
+    "philox": set(),
+    "_compiled": set(),
     "_lava_compat": {"errors"},
     "theory": LEAVES,
     "encoding": LEAVES | {"theory"},
@@ -35,10 +38,12 @@ ALLOWED: dict[str, set[str]] = {
     "spiking": CORE | {"mixture", "serialization", "backends", "conversion"},
     "backends": LEAVES | {"recording"},
     "backends.brian2": {"params"},
-    "backends._event_kernel": CORE,
-    "backends._event_fixed_kernel": {"encoding", "validation", "backends._event_kernel"},
-    "backends._event_fixed": CORE | {"backends._event_fixed_kernel"},
-    "backends.event": CORE | {"backends._event_kernel", "backends._event_fixed"},
+    "backends._event_draws": CORE | {"_compiled"},
+    "backends._event_kernel": CORE | {"_compiled", "backends._event_draws"},
+    "backends._event_float": CORE | EVENT_KERNELS,
+    "backends._event_fixed_kernel": CORE | {"_compiled", "backends._event_kernel"},
+    "backends._event_fixed": CORE | {"backends._event_kernel", "backends._event_fixed_kernel"},
+    "backends.event": CORE | EVENT_KERNELS | {"backends._event_float", "backends._event_fixed"},
     "processes": (CORE - {"recording"}) | {"_lava_compat"},
     "networks": CORE | {"processes", "_lava_compat"},
     "backends._lava_worker": set(),

@@ -201,7 +201,8 @@ def test_whole_course_is_the_presentation_itself(found: Verification) -> None:
         assert own[:, 0].min() < run.network.settle_steps
     for name in ("drive", "inhibition"):
         read = result.probes[name][0, run.network.settle_steps :]
-        np.testing.assert_allclose(read, probed.probes[name][sample], rtol=1e-9, atol=1e-9)
+        # The run has other weights and gains, of the same product to a rounding of 24 bits.
+        np.testing.assert_allclose(read, probed.probes[name][sample], rtol=1e-5, atol=1e-5)
 
 
 def test_learning_course_ends_where_the_verification_ended(found: Verification) -> None:

@@ -13,7 +13,13 @@ import pytest
 from scipy.stats import multinomial
 
 from softhebb_spiking import load_dataset
-from softhebb_spiking.backends import _event_fixed, _event_fixed_kernel, _event_kernel, event
+from softhebb_spiking.backends import (
+    _event_fixed,
+    _event_fixed_kernel,
+    _event_float,
+    _event_kernel,
+    event,
+)
 from softhebb_spiking.params import FixedPointParams
 from softhebb_spiking.verification import Check, integers, verify
 from softhebb_spiking.verification._plan import Sizes
@@ -59,12 +65,13 @@ def _load(monkeypatch, tmp_path: Path, name: str, source: str):
 
 def _mutant(monkeypatch, tmp_path: Path, right: str, wrong: str):
     """Return a second event rung, on a kernel with one piece of its source replaced."""
-    kernel, host = (
-        Path(module.__file__).read_text(encoding="utf-8") for module in (_event_kernel, event)
-    )
+    modules = _event_kernel, _event_float, event
+    kernel, engine, host = (Path(module.__file__).read_text(encoding="utf-8") for module in modules)
     assert kernel.count(right) == 1
     _load(monkeypatch, tmp_path, "mutant_kernel", kernel.replace(right, wrong))
-    host = host.replace(_event_kernel.__name__, "mutant_kernel")
+    engine = engine.replace(_event_kernel.__name__, "mutant_kernel")
+    _load(monkeypatch, tmp_path, "mutant_float", engine)
+    host = host.replace(_event_float.__name__, "mutant_float")
     return _load(monkeypatch, tmp_path, "mutant_event", host).simulate
 
 
@@ -103,7 +110,7 @@ def test_a_second_right_rung_passes():
 
 
 def test_flipped_decay_sign_is_named(monkeypatch, tmp_path):
-    simulate = _mutant(monkeypatch, tmp_path, "keep = 1.0 - eta * u_k", "keep = 1.0 + eta * u_k")
+    simulate = _mutant(monkeypatch, tmp_path, "(1.0 - eta * u[k])", "(1.0 + eta * u[k])")
     with np.errstate(all="ignore"):  # without the decay the weights diverge
         failed = _failed(_verify("mutant", simulate), "mutant")
     assert {"clamped/weights", "expected update/direction, exact", "Bayes/norms"} <= failed

@@ -11,7 +11,6 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
-from softhebb_spiking.encoding import SYNAPSE_STREAM, TRACE_STREAM, uniform_words
 from softhebb_spiking.fixed_learning import (
     ACCUMULATOR_FRACTION_BITS,
     X1_Y1_SHIFT,
@@ -23,6 +22,11 @@ from softhebb_spiking.fixed_point import (
     MIN_EXPONENT,
     TRACE,
     random_bytes,
+)
+from softhebb_spiking.philox import (
+    SYNAPSE_STREAM,
+    TRACE_STREAM,
+    uniform_words,
 )
 from softhebb_spiking.processes.plastic_dense.process import PlasticDense
 from softhebb_spiking.processes.presentation import presentation_position

@@ -12,11 +12,14 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
 from softhebb_spiking.encoding import (
-    INPUT_STREAM,
     input_probabilities,
     psp_gain,
     spike_thresholds,
-    uniform_words,
+)
+from softhebb_spiking.philox import (
+    PAYLOAD_STREAM,
+    input_words,
+    step_bytes,
 )
 from softhebb_spiking.processes.presentation import (
     SpikeTable,
@@ -58,8 +61,8 @@ class AbstractRateEncoderModel(PyLoihiProcessModel):
         """Return the thresholds of a sample, None where there is no sample or it is all zero."""
         raise NotImplementedError
 
-    def payloads(self, words: NDArray[np.uint32]) -> Any:
-        """Return the payload of each input's spike, given its random word."""
+    def payloads(self, sample: int, step: int) -> Any:
+        """Return the payload of each input's spike in a step."""
         raise NotImplementedError
 
     def run_spk(self) -> None:
@@ -75,11 +78,10 @@ class AbstractRateEncoderModel(PyLoihiProcessModel):
             self.s_out.send(np.zeros(self._params.n_features, self.silence_type()))
             return
         number, n = self._first_sample + sample, self._params.n_features
-        words = uniform_words(self._seed, INPUT_STREAM, number, step, n)
-        fired = words < self._thresholds
+        fired = input_words(self._seed, number, step, n) < self._thresholds
         if self._given is not None:
             fired = self._given.counts(sample, step) > 0
-        self.s_out.send(fired * self.payloads(words))
+        self.s_out.send(fired * self.payloads(number, step))
         rows = np.flatnonzero(fired)
         if rows.size:
             where = np.full((rows.size, 3), (sample, step, 0))
@@ -127,7 +129,7 @@ class PyRateEncoderModelFloat(AbstractRateEncoderModel):
         self._gain = float(psp_gain(x, self._params))
         return spike_thresholds(input_probabilities(x, self._params.max_probability))
 
-    def payloads(self, words: NDArray[np.uint32]) -> float:
+    def payloads(self, sample: int, step: int) -> float:
         """Return the height of a PSP, the same for all."""
         return self._gain
 
@@ -163,9 +165,10 @@ class PyRateEncoderModelFixed(AbstractRateEncoderModel):
         self._half_payload = int(self._half_payloads[sample])
         return np.asarray(self._all_thresholds[sample])
 
-    def payloads(self, words: NDArray[np.uint32]) -> NDArray[np.int32]:
-        """Return even payloads, rounded by the lowest byte of the words."""
-        noise = (words & np.uint32(0xFF)).astype(np.int32)
+    def payloads(self, sample: int, step: int) -> NDArray[np.int32]:
+        """Return even payloads, each rounded by a random byte of its own."""
+        n = self._params.n_features
+        noise = step_bytes(self._seed, PAYLOAD_STREAM, sample, step, n).astype(np.int32)
         return np.asarray(((self._half_payload + noise) >> 8) << 1)
 
     def silence_type(self) -> Any:

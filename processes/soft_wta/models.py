@@ -12,7 +12,9 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
-from softhebb_spiking.encoding import DOSE_STREAM, PRIOR_STREAM, psp_decay
+from softhebb_spiking.encoding import (
+    psp_decay,
+)
 from softhebb_spiking.fixed_point import (
     DECAY_BITS,
     DOSE_BITS,
@@ -29,6 +31,10 @@ from softhebb_spiking.fixed_point import (
     power_of_two,
     probability_thresholds,
     shift_right_rounded,
+)
+from softhebb_spiking.philox import (
+    DOSE_STREAM,
+    PRIOR_STREAM,
 )
 from softhebb_spiking.processes.populations import (
     NeuronPopulations,

@@ -11,6 +11,12 @@ from softhebb_spiking.backends._event_fixed_kernel import (
     SharedRandoms,
     present_fixed,
 )
+from softhebb_spiking.backends._event_kernel import Given
+from softhebb_spiking.encoding import (
+    draw_presentation,
+    input_probabilities,
+    spike_thresholds,
+)
 from softhebb_spiking.fixed_network import (
     LAVA_WEIGHT_SEED,
     FixedNetwork,
@@ -36,7 +42,7 @@ class FixedEngine:
         With `fixed` given.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, n_threads: int) -> None:
         self._run = run
         self._fixed = fixed_network_of(run)
         self._constants = integer_constants(self._fixed)
@@ -59,14 +65,35 @@ class FixedEngine:
         self._doses = self._fixed.doses(run.learning_rates)
         self._prior_rates = self._fixed.prior_rates(run.prior_learning_rates)
         self._randoms = LavaRandoms(run) if self._constants.shared else None
-        self.probes = {name: np.zeros(self._probe_shape(name), np.int64) for name in run.probes}
+        self.probes = {
+            name: np.zeros(shape, np.int64) for name, shape in run.probe_shapes().items()
+        }
+        self._thresholds = spike_thresholds(
+            input_probabilities(run.samples, run.network.max_probability)
+        )
 
-    def present(
-        self, sample: int, starts: IntArray, indices: IntArray, counts: IntArray, clamped: bool
-    ) -> None:
-        """Show one sample of the run."""
-        run = self._run
+    def present_many(self, begin: int, end: int, spike_counts: IntArray) -> None:
+        """Show samples begin … end − 1, of which nothing is kept but their counts."""
         nothing = np.empty(0, np.int64)
+        given = Given(nothing, nothing, np.empty((0, 0), np.int64))
+        for sample in range(begin, end):
+            self.present_one(sample, given, {}, spike_counts)
+
+    def present_one(
+        self, sample: int, given: Given, record: dict[str, IntArray], spike_counts: IntArray
+    ) -> None:
+        """Show one sample and keep what the run wants of it."""
+        run, net = self._run, self._run.network
+        nothing = np.empty(0, np.int64)
+        starts, indices, clamped = given.input_starts, given.inputs, given.output_counts.size > 0
+        if starts.size == 0:
+            number = run.first_sample + sample
+            starts, indices = draw_presentation(
+                self._thresholds[sample], net.presentation_steps, run.seed, number
+            )
+        counts = given.output_counts
+        if not clamped:
+            counts = np.zeros((net.presentation_steps, net.n_units), np.int64)
         randoms = SharedRandoms(nothing, nothing, nothing)
         if self._randoms is not None:
             randoms = self._randoms.next_presentation()
@@ -85,6 +112,11 @@ class FixedEngine:
             randoms,
             self._sample_probes(sample),
         )
+        spike_counts[sample] = counts[net.settle_steps :].sum(axis=0)
+        if record:
+            record["input_starts"][:] = starts
+            record["inputs"][: len(indices)] = indices
+            record["output_counts"][:] = counts
         if run.restart:
             self._restart()
 
@@ -101,6 +133,9 @@ class FixedEngine:
             return self._run.weights + self._fixed.weights_as_float(self._changes[0])
         return self._fixed.weights_as_float(self._state.weights.astype(np.int64))
 
+    def weight_scales(self) -> None:
+        """Integers are stored as they are."""
+
     def log_prior(self) -> FloatArray:
         """Return the log prior, nats; warn if a drive did not fit on the way."""
         warn_of_overflows(int(self._state.overflows[0]))
@@ -114,11 +149,6 @@ class FixedEngine:
             name: getattr(self._fixed, f"{name}_as_float")(values)
             for name, values in self.probes.items()
         }
-
-    def _probe_shape(self, name: str) -> tuple[int, ...]:
-        net = self._run.network
-        widths = {"drive": (net.n_units,), "inhibition": (), "psp": (net.n_features,)}
-        return (len(self._run.samples), net.n_steps, *widths[name])
 
     def _sample_probes(self, sample: int) -> FixedProbes:
         nothing = {

@@ -14,10 +14,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from softhebb_spiking.backends._event_kernel import EXACT, FEEDBACK, GRADED
-from softhebb_spiking.encoding import (
+from softhebb_spiking.philox import (
     COMPARE_STREAM,
     DOSE_STREAM,
-    INPUT_STREAM,
+    PAYLOAD_STREAM,
     PRIOR_STREAM,
     SYNAPSE_STREAM,
     TRACE_STREAM,
@@ -229,8 +229,8 @@ def _receive(state, fired, half_payload, seed, sample, step):  # type: ignore[no
     current = state.current
     current[:] = 0
     for i in fired:
-        word = philox_4x32(np.uint64(seed), INPUT_STREAM, sample, step, i >> 2)[i & 3]
-        half = (half_payload + np.int64(word & np.uint64(0xFF))) >> 8
+        four = philox_4x32(np.uint64(seed), PAYLOAD_STREAM, sample, step >> 4, i)
+        half = (half_payload + _byte(four, step)) >> 8
         payload = np.int32(2 * half)
         row = state.columns[i]
         for k in range(current.size):

@@ -1,224 +1,488 @@
-"""The compiled steps of the event rung.
+"""The compiled steps of the event rung in floating point.
 
-A presentation costs one row of the weight matrix per input spike and one column per population
-that fires. The decay of a whole column on learning is one multiplication, because a column is
-stored as `scale_k · v_k`.
+A step costs one row of the weight matrix per input spike, and one column, at the inputs that the
+sample drives, per population that fires. The decay of a whole column on learning is one
+multiplication, because a column is stored as `scale_k · v_k`; rates are found in steps in which a
+spike can be.
+
+Several threads may present the same samples together, each owning a range of units. All of them go
+through the same steps; the first one draws the output spikes and leads the pool. What a thread
+computes of a unit does not depend on who owns it, so results do not depend on their number.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numpy.typing import NDArray
 
-from softhebb_spiking.encoding import POPULATION_STREAM, philox_4x32
-from softhebb_spiking.validation import FloatArray
-
-# A population that is expected to emit fewer spikes than this in a step is not worth a draw:
-# the random word has 32 bits.
-_LOG_NEGLIGIBLE_RATE = -33.0 * math.log(2.0)
-_SMALLEST_SCALE = 1e-6
+from softhebb_spiking._compiled import (
+    LANES,
+    bits_below,
+    bits_equal,
+    count_bits,
+    inlined_kernel,
+    kernel,
+    lowest_bit,
+    wait_for_all,
+)
+from softhebb_spiking.backends._event_draws import (
+    BLOCK_UNITS,
+    Intensities,
+    Spikes,
+    add_spikes,
+    close_step,
+    draw_alone,
+    draw_candidates,
+    draw_four_numbers,
+    draw_number,
+    find_intensities,
+    log_normalizer,
+    set_rates,
+)
+from softhebb_spiking.encoding import is_below
+from softhebb_spiking.philox import INPUT_STREAM, STEPS_OF_BLOCK, bytes_of_steps
+from softhebb_spiking.validation import FloatArray, IntArray
 
 FEEDBACK, GRADED, EXACT = range(3)
+# A population above this is drawn alone: candidates would often be thrown away.
+LARGEST_SHARED_RHO = 0.25
+_SMALLEST_SCALE = 1e-6
+# Values that decay go to zero here: processors are slow with denormal numbers.
+_NEGLIGIBLE = 1e-30
+_UNITS_AT_ONCE = 1024
+_BITS_AT_ONCE = 8
 
 
 class Constants(NamedTuple):
     """Numbers of a network in the form the kernel wants them."""
 
-    concentration: float
     inhibition: int
     inhibition_gain: float
     population_size: int
     total_rate: float
     settle_steps: int
+    n_steps: int  # with settling
     decay: float
+    surplus: float  # of candidates; the second for populations of at most LARGEST_SHARED_RHO
+    shared_surplus: float
+    log_neuron_rate: float
+    concentration: np.floating[Any]  # these in the precision of the weights
+    unit_decay: np.floating[Any]
 
 
-class Probes(NamedTuple):
-    """What is recorded in each step that is read; arrays of length 0 are not filled."""
+class Layer(NamedTuple):
+    """What all threads share; weights are `scales · columns`, in their precision."""
 
+    columns: FloatArray
+    scales: FloatArray
+    log_prior: FloatArray
+    bias: FloatArray  # the log prior in the precision of the weights
+    u: FloatArray  # of this step and the next, which take turns; shape (2, n_units)
+    intensities: Intensities
+    spikes: Spikes
+    pool: FloatArray  # inhibition h, trend, correction, number of spikes
+    arrivals: IntArray
+
+
+class Inputs(NamedTuple):
+    """One thread's scratch: the inputs that the sample drives, by position among them."""
+
+    active: NDArray[np.int32]
+    position: NDArray[np.int32]  # of every input
+    thresholds: NDArray[np.uint64]
+    high: NDArray[np.uint8]  # high bytes of thresholds, and beyond the last position
+    words: NDArray[np.uint32]
+    drawn: NDArray[np.uint8]  # high bytes of the words of sixteen steps
+    fired: NDArray[np.int32]  # positions
+    rows: NDArray[np.int32]  # the inputs at these positions
+    psp: FloatArray
+    current: FloatArray
+    growth: FloatArray  # of the events of a step
+    candidates: IntArray  # in four steps
+    barriers: IntArray  # how many were passed
+
+
+class Task(NamedTuple):
+    """What is shown, and at which rates it is learned; one entry or row for each sample."""
+
+    thresholds: NDArray[np.uint64]
+    gains: FloatArray
+    learning_rates: FloatArray
+    prior_learning_rates: FloatArray
+    seed: int
+    first_sample: int
+
+
+class Given(NamedTuple):
+    """Spikes of one sample that are not drawn; empty arrays where they are."""
+
+    input_starts: IntArray
+    inputs: IntArray
+    output_counts: IntArray
+
+
+class Record(NamedTuple):
+    """Where one sample's spikes and probes go; empty arrays are not filled."""
+
+    wanted: bool
+    input_starts: IntArray
+    inputs: IntArray
+    output_counts: IntArray
     drive: FloatArray
     inhibition: FloatArray
     psp: FloatArray
 
 
-@njit(cache=True)
+@kernel(nogil=True)
 def present(  # type: ignore[no-untyped-def]
-    net,
-    columns,
-    scales,
-    log_prior,
-    starts,
-    indices,
-    gain,
-    counts,
-    clamped,
-    learning_rate,
-    prior_learning_rate,
-    seed,
-    sample,
-    probes,
+    net, layer, inputs, task, begin, end, given, record, spike_counts, thread, n_threads
 ):
-    """Show one sample: the steps of `docs/model.md`, in its order; fills `counts` and probes."""
-    n_units = log_prior.size
-    u = np.zeros(n_units)
-    current = np.zeros(n_units)
-    psp = np.zeros(columns.shape[0])
-    active = np.unique(indices)
-    h = 0.0
-    trend = 0.0
-    for step in range(starts.size - 1):
-        reading = step - net.settle_steps
-        for k in range(n_units):
-            u[k] = net.decay * u[k] + current[k]
-        if net.inhibition == EXACT:
-            h = _log_normalizer(u, log_prior, net.concentration)
-        if not clamped:
-            _draw_counts(net, u, log_prior, h, counts[step], seed, sample, step)
-        # The pool hears of this step before the step's learning changes the log prior.
-        correction = _pool_correction(net, counts[step], u, log_prior, h)
-        trend = net.decay * trend + (1.0 - net.decay) * correction
-        fired = indices[starts[step] : starts[step + 1]]
-        for i in active:
-            psp[i] *= net.decay
-        for i in fired:
-            psp[i] += gain
-        _sum_currents(columns, scales, fired, gain, current)
-        if reading >= 0:
-            _probe(probes, reading, u, h, psp)
-            _learn_columns(columns, scales, counts[step], learning_rate, u, psp, active)
-            _learn_log_prior(log_prior, counts[step], prior_learning_rate)
-        h += correction + trend
+    """Show samples begin … end − 1 and count their spikes; False if another thread is lost.
 
-
-@njit(cache=True)
-def _pool_correction(net, counts, u, log_prior, h):  # type: ignore[no-untyped-def]
-    """Return κ e: by how many nats the pool corrects its inhibition after this step."""
-    if net.inhibition == FEEDBACK:
-        ratio = (counts.sum() + 0.5) / (net.total_rate + 0.5)
-        return net.inhibition_gain * math.log(ratio)
-    if net.inhibition == GRADED:
-        return _log_normalizer(u, log_prior, net.concentration) - h
-    return 0.0  # exact: h is set anew in every step
-
-
-@njit(cache=True)
-def _log_normalizer(u, log_prior, concentration):  # type: ignore[no-untyped-def]
-    """Return log Σ_k exp(u_k/τ + b_k)."""
-    largest = -np.inf
-    for k in range(u.size):
-        largest = max(largest, concentration * u[k] + log_prior[k])
-    total = 0.0
-    for k in range(u.size):
-        exponent = concentration * u[k] + log_prior[k] - largest
-        if exponent > -40.0:  # below, the term is lost in the rounding of the sum
-            total += math.exp(exponent)
-    return largest + math.log(total)
-
-
-@njit(cache=True)
-def _draw_counts(net, u, log_prior, h, counts, seed, sample, step):  # type: ignore[no-untyped-def]
-    """Draw n_k ~ Binomial(M, ρ_k), ρ_k = min(1, (r/M) exp(u_k/τ + b_k − h))."""
-    log_total_rate = math.log(net.total_rate)
-    for k in range(u.size):
-        log_rate = log_total_rate + net.concentration * u[k] + log_prior[k] - h
-        if log_rate > _LOG_NEGLIGIBLE_RATE:
-            rho = min(1.0, math.exp(log_rate) / net.population_size)
-            four = philox_4x32(np.uint64(seed), POPULATION_STREAM, sample, step, k // 4)
-            counts[k] = binomial_quantile(four[k % 4], net.population_size, rho)
-
-
-@njit(cache=True)
-def binomial_quantile(word, n, p):  # type: ignore[no-untyped-def]
-    """Return the Binomial(n, p) quantile at (word + ½) / 2³², by summing its probabilities.
-
-    Parameters
-    ----------
-    word : uint64
-        Uniform in [0, 2³²).
-    n : int
-        Trials, at most 1024.
-    p : float
-        Probability, in [0, 1].
-
-    Returns
-    -------
-    int
-        A Binomial(n, p) variate if `word` is uniform.
+    With spikes that are given, or to be recorded, it is one sample and one thread.
     """
-    if p >= 1.0:
-        return n
-    if p > 0.5:  # summing from the likely end keeps (1 − p)^n inside the float range
-        return n - binomial_quantile(np.uint64(0xFFFFFFFF) - word, n, 1.0 - p)
-    uniform = (float(word) + 0.5) * 2.0**-32
-    odds = p / (1.0 - p)
-    probability = math.exp(n * math.log1p(-p))
-    cumulative = probability
-    k = 0
-    while cumulative < uniform and k < n:
-        k += 1
-        probability *= odds * (n - k + 1) / k
-        cumulative += probability
-    return k
+    n_units = layer.bias.size
+    share = -(-layer.intensities.total.size // n_threads) * BLOCK_UNITS
+    first, last = min(thread * share, n_units), min((thread + 1) * share, n_units)
+    inputs.barriers[0] = 0
+    for sample in range(begin, end):
+        n_active = _start_sample(inputs, task.thresholds[sample], given)
+        layer.u[0, first:last] = 0.0
+        for step in range(net.n_steps):
+            u, next_u = layer.u[step & 1], layer.u[1 - (step & 1)]
+            n_events = _fire_together(
+                net, layer, u, inputs, task, given, record, sample, step, thread, n_threads
+            )
+            if n_events < 0:
+                return False
+            n_fired = _receive_inputs(inputs, n_active, task, given, sample, step)
+            if task.learning_rates[sample] > 0.0 or record.psp.size:
+                _follow_psp(net.unit_decay, task.gains[sample], inputs, n_active, n_fired)
+            _advance_units(net, layer, inputs, n_fired, task.gains[sample], u, next_u, first, last)
+            if n_events > 0 and step >= net.settle_steps:
+                if thread == 0:
+                    _count(layer.spikes, n_events, spike_counts[sample])
+                _learn(layer, u, inputs, task, sample, n_active, n_events, first, last)
+            if record.wanted:
+                _record(net, layer, u, inputs, n_active, n_fired, n_events, step, record)
+    return True
 
 
-@njit(cache=True)
-def _sum_currents(columns, scales, fired, gain, current):  # type: ignore[no-untyped-def]
-    """Set a_k = g Σ_fired w_ki: one row of the transposed weights per spike."""
-    current[:] = 0.0
-    for i in fired:
-        row = columns[i]
-        for k in range(current.size):
-            current[k] += row[k]
-    for k in range(current.size):
-        current[k] *= gain * scales[k]
+@kernel()
+def _start_sample(inputs, thresholds, given):  # type: ignore[no-untyped-def]
+    """List the inputs that can fire; return how many."""
+    n_active = 0
+    drawn = given.input_starts.size == 0
+    if not drawn:
+        inputs.position[:] = -1
+        for i in given.inputs:
+            inputs.position[i] = 0
+    for i in range(thresholds.size):
+        if (drawn and thresholds[i] > 0) or (not drawn and inputs.position[i] == 0):
+            inputs.active[n_active] = i
+            inputs.position[i] = n_active
+            inputs.thresholds[n_active] = thresholds[i]
+            inputs.high[n_active] = min(thresholds[i] >> np.uint64(24), np.uint64(255))
+            inputs.psp[n_active] = 0.0
+            n_active += 1
+    return n_active
 
 
-@njit(cache=True)
-def _learn_columns(  # type: ignore[no-untyped-def]
-    columns, scales, counts, learning_rate, u, psp, active
+@inlined_kernel()
+def _receive_inputs(inputs, n_active, task, given, sample, step):  # type: ignore[no-untyped-def]
+    """List the inputs that fire in a step; return how many."""
+    if given.input_starts.size:
+        spikes = given.inputs[given.input_starts[step] : given.input_starts[step + 1]]
+        for j in range(spikes.size):
+            inputs.rows[j] = spikes[j]
+            inputs.fired[j] = inputs.position[spikes[j]]
+        return spikes.size
+    number = task.first_sample + sample
+    lane = step % STEPS_OF_BLOCK
+    if lane == 0:
+        active, block = inputs.active[:n_active], step // STEPS_OF_BLOCK
+        bytes_of_steps(task.seed, INPUT_STREAM, number, block, active, inputs.words, inputs.drawn)
+    return list_spikes(inputs, inputs.drawn[lane], n_active, task.seed, number, step)
+
+
+@inlined_kernel()
+def list_spikes(inputs, drawn, n_active, seed, number, step):  # type: ignore[no-untyped-def]
+    """List the inputs with words below their thresholds, of which `drawn` are the high bytes."""
+    high, active, fired, rows = inputs.high, inputs.active, inputs.fired, inputs.rows
+    n_fired = 0
+    for start in range(0, n_active, LANES):
+        bits, ties = bits_below(drawn, high, start), bits_equal(drawn, high, start)
+        if n_active - start < LANES:
+            valid = np.uint32((1 << (n_active - start)) - 1)
+            bits, ties = bits & valid, ties & valid
+        while ties != 0:
+            p = lowest_bit(ties)
+            ties &= np.uint32(ties - np.uint32(1))
+            threshold = inputs.thresholds[start + p]
+            if is_below(drawn[start + p], threshold, seed, number, step, active[start + p]):
+                bits |= np.uint32(1 << p)
+        n_bits = count_bits(bits)
+        for done in range(0, n_bits, _BITS_AT_ONCE):
+            # As many each time: what is written beyond the last bit is overwritten, and a loop of
+            # a fixed length costs less than to mispredict where it ends.
+            for j in range(_BITS_AT_ONCE):
+                p = start + (lowest_bit(bits) & (LANES - 1))
+                bits &= np.uint32(bits - np.uint32(1))
+                fired[n_fired + done + j] = p
+                rows[n_fired + done + j] = active[p]
+        n_fired += n_bits
+    return n_fired
+
+
+@inlined_kernel()
+def _follow_psp(decay, gain, inputs, n_active, n_fired):  # type: ignore[no-untyped-def]
+    """Apply s ← d s + g [fired]."""
+    psp = inputs.psp
+    for p in range(n_active):
+        decayed = decay * psp[p]
+        psp[p] = decayed if decayed > _NEGLIGIBLE else psp.dtype.type(0.0)
+    for j in range(n_fired):
+        psp[inputs.fired[j]] += gain
+
+
+@inlined_kernel()
+def _advance_units(net, layer, inputs, n_fired, gain, u, next_u, first, last):  # type: ignore[no-untyped-def]
+    """Set the drive of the next step, d u + a with a_k = g Σ_fired w_ki, for a range of units."""
+    decay, height = net.unit_decay, u.dtype.type(gain)
+    for start in range(first, last, _UNITS_AT_ONCE):
+        stop = min(start + _UNITS_AT_ONCE, last)
+        # Compilers make vectors only of loops from 0 on.
+        now, then, scales = u[start:stop], next_u[start:stop], layer.scales[start:stop]
+        current = inputs.current[: now.size]
+        if n_fired == 0:
+            for k in range(now.size):
+                decayed = decay * now[k]
+                then[k] = decayed if decayed > _NEGLIGIBLE else u.dtype.type(0.0)
+        else:
+            _sum_rows(layer.columns, inputs.rows, n_fired, start, stop, current)
+            for k in range(now.size):
+                then[k] = decay * now[k] + height * scales[k] * current[k]
+
+
+@kernel()
+def _sum_rows(columns, rows, n_rows, start, stop, total):  # type: ignore[no-untyped-def]
+    """Sum a range of the rows of the inputs that fired, eight rows at a time."""
+    total[:] = 0.0
+    j = 0
+    while j + 8 <= n_rows:
+        a = columns[rows[j], start:stop]
+        b = columns[rows[j + 1], start:stop]
+        c = columns[rows[j + 2], start:stop]
+        d = columns[rows[j + 3], start:stop]
+        e = columns[rows[j + 4], start:stop]
+        f = columns[rows[j + 5], start:stop]
+        g = columns[rows[j + 6], start:stop]
+        h = columns[rows[j + 7], start:stop]
+        for k in range(total.size):
+            total[k] += ((a[k] + b[k]) + (c[k] + d[k])) + ((e[k] + f[k]) + (g[k] + h[k]))
+        j += 8
+    while j + 4 <= n_rows:
+        a = columns[rows[j], start:stop]
+        b = columns[rows[j + 1], start:stop]
+        c = columns[rows[j + 2], start:stop]
+        d = columns[rows[j + 3], start:stop]
+        for k in range(total.size):
+            total[k] += (a[k] + b[k]) + (c[k] + d[k])
+        j += 4
+    while j < n_rows:
+        a = columns[rows[j], start:stop]
+        for k in range(total.size):
+            total[k] += a[k]
+        j += 1
+
+
+@inlined_kernel()
+def _fire_together(  # type: ignore[no-untyped-def]
+    net, layer, u, inputs, task, given, record, sample, step, thread, n_threads
 ):
-    """Let every population that fired learn, at the rate times its spikes."""
-    if learning_rate > 0.0:
-        for k in range(counts.size):
-            if counts[k] > 0:
-                eta = learning_rate * counts[k]
-                _learn_column(columns, scales, k, eta, u[k], psp, active)
+    """Let the populations fire; return how many did, −1 if a thread is lost.
 
-
-@njit(cache=True)
-def _learn_column(columns, scales, k, eta, u_k, psp, active):  # type: ignore[no-untyped-def]
-    """Apply w_k ← w_k + η (s − u_k w_k), the decay through the scale of the column."""
-    keep = 1.0 - eta * u_k
-    if abs(scales[k] * keep) < _SMALLEST_SCALE:
-        for i in range(columns.shape[0]):
-            columns[i, k] *= scales[k] * keep
-        scales[k] = 1.0
+    Rates are found where a spike can be; each thread finds those of its units, the first one draws.
+    """
+    outputs_given = given.output_counts.size > 0
+    if step == 0 and thread == 0:
+        layer.pool[:] = 0.0
+    n_candidates = 0
+    if net.inhibition == EXACT:
+        # Σ ρ is known beforehand, and so whether a spike can be at all.
+        if not outputs_given:
+            n_candidates = _number_of_candidates(net, inputs, task, sample, step)
+        rates_wanted = n_candidates > 0 or record.inhibition.size > 0
     else:
-        scales[k] *= keep
-    step = eta / scales[k]
-    for i in active:
-        columns[i, k] += step * psp[i]
+        rates_wanted = net.inhibition == GRADED or not outputs_given
+    if rates_wanted:
+        share = -(-layer.intensities.total.size // n_threads) * BLOCK_UNITS
+        first, last = thread * share, min((thread + 1) * share, u.size)
+        find_intensities(net.concentration, u, layer.bias, first, last, layer.intensities)
+        if not wait_for_all(layer.arrivals, n_threads, inputs.barriers):
+            return -1
+    elif not outputs_given:
+        return 0
+    if thread == 0:
+        _fire(net, layer, task, given, sample, step, n_candidates)
+    if not wait_for_all(layer.arrivals, n_threads, inputs.barriers):
+        return -1
+    return layer.spikes.n_events[0]
 
 
-@njit(cache=True)
-def _learn_log_prior(log_prior, counts, rate):  # type: ignore[no-untyped-def]
-    """Apply b_k ← min(0, b_k + η (n_k e^(−b_k) − N))."""
-    if rate == 0.0:
+@inlined_kernel()
+def _number_of_candidates(net, inputs, task, sample, step):  # type: ignore[no-untyped-def]
+    if step % 4 == 0:
+        number = task.first_sample + sample
+        draw_four_numbers(net.surplus * net.total_rate, task.seed, number, step, inputs.candidates)
+    return inputs.candidates[step % 4]
+
+
+@kernel()
+def _fire(net, layer, task, given, sample, step, n_candidates):  # type: ignore[no-untyped-def]
+    """Draw the output spikes of a step, or take the given ones, and let the pool follow."""
+    spikes, intensities, pool = layer.spikes, layer.intensities, layer.pool
+    spikes.n_events[0] = 0
+    known = net.inhibition != FEEDBACK and intensities.total[0] > 0.0
+    normalizer = log_normalizer(intensities) if known else 0.0
+    if net.inhibition == EXACT:
+        pool[0] = normalizer
+    if given.output_counts.size:
+        for k in range(layer.bias.size):
+            add_spikes(spikes, k, given.output_counts[step, k])
+    else:
+        _draw(net, layer, task, sample, step, n_candidates)
+    n_spikes = close_step(spikes)
+    pool[3] = pool[0]
+    if net.inhibition == EXACT:
         return
-    total = counts.sum()
-    for k in range(log_prior.size):
-        growth = counts[k] * math.exp(-log_prior[k]) if counts[k] > 0 else 0.0
-        log_prior[k] = min(0.0, log_prior[k] + rate * (growth - total))
+    correction = normalizer - pool[0]
+    if net.inhibition == FEEDBACK:
+        correction = net.inhibition_gain * math.log((n_spikes + 0.5) / (net.total_rate + 0.5))
+    pool[1] = net.decay * pool[1] + (1.0 - net.decay) * correction
+    pool[0] += correction + pool[1]
 
 
-@njit(cache=True)
-def _probe(probes, reading, u, h, psp):  # type: ignore[no-untyped-def]
-    if probes.drive.size:
-        probes.drive[reading] = u
-    if probes.inhibition.size:
-        probes.inhibition[reading] = h
-    if probes.psp.size:
-        probes.psp[reading] = psp
+@kernel()
+def _draw(net, layer, task, sample, step, n_candidates):  # type: ignore[no-untyped-def]
+    """Draw n_k ~ Binomial(M, ρ_k), ρ_k = min(1, (r/M) exp(u_k/τ + b_k − h))."""
+    number, surplus = task.first_sample + sample, net.surplus
+    expected = set_rates(layer.intensities, net.log_neuron_rate - layer.pool[0])
+    if net.inhibition != EXACT:
+        surplus = net.shared_surplus
+        expected = draw_alone(
+            layer.intensities,
+            net.population_size,
+            LARGEST_SHARED_RHO,
+            task.seed,
+            number,
+            step,
+            layer.spikes,
+        )
+        # Weights that have diverged must not make endless work.
+        mean = net.population_size * surplus * min(expected, float(layer.bias.size))
+        n_candidates = draw_number(mean, task.seed, number, step)
+    draw_candidates(
+        n_candidates,
+        layer.intensities,
+        expected,
+        net.population_size,
+        surplus,
+        task.seed,
+        number,
+        step,
+        layer.spikes,
+    )
+
+
+@kernel()
+def _count(spikes, n_events, spike_counts):  # type: ignore[no-untyped-def]
+    for event in range(n_events):
+        spike_counts[spikes.units[event]] += spikes.counts[event]
+
+
+@kernel()
+def _learn(layer, u, inputs, task, sample, n_active, n_events, first, last):  # type: ignore[no-untyped-def]
+    rate = task.learning_rates[sample]
+    if rate > 0.0:
+        _learn_columns(layer, u, inputs, n_active, n_events, rate, first, last)
+    rate = task.prior_learning_rates[sample]
+    if rate > 0.0:
+        _learn_log_prior(layer, n_events, rate, first, last)
+
+
+@kernel()
+def _learn_columns(layer, u, inputs, n_active, n_events, learning_rate, first, last):  # type: ignore[no-untyped-def]
+    """Apply w_k ← w_k + η n_k (s − u_k w_k) to the populations that fired in a range of units."""
+    units, counts, columns = layer.spikes.units, layer.spikes.counts, layer.columns
+    for event in range(n_events):
+        k = units[event]
+        if first <= k < last:
+            eta = learning_rate * counts[event]
+            scale = layer.scales[k] * (1.0 - eta * u[k])
+            if abs(scale) < _SMALLEST_SCALE:
+                _write_out(columns, k, scale)
+                scale = 1.0
+            layer.scales[k] = scale
+            inputs.growth[event] = eta / layer.scales[k]
+    for p in range(n_active):
+        row, s = columns[inputs.active[p]], inputs.psp[p]
+        for event in range(n_events):
+            k = units[event]
+            if first <= k < last:
+                row[k] += inputs.growth[event] * s
+
+
+@kernel()
+def _write_out(columns, k, scale):  # type: ignore[no-untyped-def]
+    """Multiply the scale of a column into it."""
+    for i in range(columns.shape[0]):
+        product = columns[i, k] * scale
+        columns[i, k] = product if abs(product) > _NEGLIGIBLE else 0.0
+
+
+@kernel()
+def _learn_log_prior(layer, n_events, rate, first, last):  # type: ignore[no-untyped-def]
+    """Apply b_k ← min(0, b_k + η (n_k e^(−b_k) − N)) to a range of units."""
+    spikes, log_prior = layer.spikes, layer.log_prior
+    total = 0
+    for event in range(n_events):
+        total += spikes.counts[event]
+    for event in range(n_events):  # before −N is added: b is that of the step's beginning
+        k = spikes.units[event]
+        if first <= k < last:
+            log_prior[k] += rate * spikes.counts[event] * math.exp(-log_prior[k])
+    for k in range(first, last):
+        log_prior[k] = min(0.0, log_prior[k] - rate * total)
+        layer.bias[k] = log_prior[k]
+
+
+@kernel()
+def _record(net, layer, u, inputs, n_active, n_fired, n_events, step, record):  # type: ignore[no-untyped-def]
+    """Write down what is wanted of a step."""
+    if record.output_counts.size:
+        for event in range(n_events):
+            unit = layer.spikes.units[event]
+            record.output_counts[step, unit] = layer.spikes.counts[event]
+    if record.input_starts.size:
+        start = record.input_starts[step]
+        for j in range(n_fired):
+            record.inputs[start + j] = inputs.rows[j]
+        record.input_starts[step + 1] = start + n_fired
+    if step >= net.settle_steps:
+        _probe(layer, u, inputs, n_active, step - net.settle_steps, record)
+
+
+@kernel()
+def _probe(layer, u, inputs, n_active, reading, record):  # type: ignore[no-untyped-def]
+    if record.drive.size:
+        for k in range(u.size):
+            record.drive[reading, k] = u[k]
+    if record.inhibition.size:
+        record.inhibition[reading] = layer.pool[3]
+    if record.psp.size:
+        for p in range(n_active):
+            record.psp[reading, inputs.active[p]] = inputs.psp[p]

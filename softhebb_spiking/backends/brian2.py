@@ -537,8 +537,9 @@ def _result(run: Run, network: Any) -> RunResult:
         spike_counts=counts.astype(np.int64),
         weights=np.array(weights.T, order="C"),
         log_prior=np.array(units.b[:]),
+        input_spikes=spikes.get("input_spikes", np.empty((0, 3), np.int64)),
+        output_spikes=spikes.get("output_spikes", np.empty((0, 3), np.int64)),
         probes=probes,
-        **spikes,
     )
 
 

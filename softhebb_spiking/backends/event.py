@@ -7,191 +7,135 @@ from collections.abc import Callable
 import numpy as np
 
 from softhebb_spiking.backends._event_fixed import FixedEngine
-from softhebb_spiking.backends._event_kernel import (
-    EXACT,
-    FEEDBACK,
-    GRADED,
-    Constants,
-    Probes,
-    present,
-)
+from softhebb_spiking.backends._event_float import PRECISIONS, FloatEngine
+from softhebb_spiking.backends._event_kernel import Given
 from softhebb_spiking.encoding import (
-    draw_presentation,
-    input_probabilities,
-    psp_decay,
-    psp_gain,
     spike_rows,
-    spike_thresholds,
 )
-from softhebb_spiking.params import INHIBITIONS, NetworkParams, Run, RunResult
-from softhebb_spiking.validation import FloatArray, IntArray
+from softhebb_spiking.params import Run, RunResult
+from softhebb_spiking.validation import IntArray, check_choice, check_integer
 
-_INHIBITION_CODES = dict(zip(INHIBITIONS, (FEEDBACK, GRADED, EXACT), strict=True))
+# Between two looks at the clock and at Ctrl-C.
+_SAMPLES_AT_ONCE = 128
+# Learning rate of one spike at which rounding to 24 bits loses some per cent of a change.
+_FINEST_RATE_IN_SINGLE = 2.0**-20
 
 
-def simulate(run: Run, *, progress: Callable[[int], None] | None = None) -> RunResult:
+def simulate(
+    run: Run,
+    *,
+    precision: str | None = None,
+    n_threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> RunResult:
     """Run the network on the compiled event engine.
 
     Parameters
     ----------
     run : Run
         What to do.
+    precision : {"single", "double"}, optional
+        Floating point of weights and drives. By default single, but double where single would be
+        too coarse: with tiny learning rates, and in runs that are clamped or start each sample
+        anew, which are there to be compared to the last digits.
+    n_threads : int
+        Threads at most. Without learning they share the samples; a network of some thousand units
+        that learns is shared by units. Results are the same, bit for bit.
     progress : callable, optional
-        Called with the number of samples done after each.
+        Called with the number of samples done, every now and then and at the end.
 
     Returns
     -------
     RunResult
     """
+    clamped = run.input_spikes is not None and run.output_spikes is not None
+    precision = precision or _fitting_precision(run, clamped)
+    check_choice("precision", precision, tuple(PRECISIONS))
+    check_integer("n_threads", n_threads, 1)
+    engine: FloatEngine | FixedEngine
+    if run.fixed is None:
+        engine = FloatEngine(run, precision, n_threads)
+    else:
+        engine = FixedEngine(run, n_threads)
     n_samples = len(run.samples)
-    engine = FloatEngine(run) if run.fixed is None else FixedEngine(run)
     spike_counts = np.zeros((n_samples, run.network.n_units), np.int64)
-    input_rows: list[IntArray] = []
-    output_rows: list[IntArray] = []
-    sample_of = _SampleSpikes(run)
-
-    for sample in range(n_samples):
-        starts, indices = sample_of.inputs(sample)
-        counts, clamped = sample_of.output_counts(sample)
-        engine.present(sample, starts, indices, counts, clamped)
-        spike_counts[sample] = counts[run.network.settle_steps :].sum(axis=0)
-        if run.keep_spikes:
-            input_rows.append(spike_rows(sample, starts, indices))
-            output_rows.append(_count_rows(sample, counts))
+    spikes = _KeptSpikes(run)
+    one_by_one = clamped or run.restart or run.keep_spikes or bool(run.probes)
+    one_by_one |= run.input_spikes is not None or run.output_spikes is not None
+    for begin in range(0, n_samples, _SAMPLES_AT_ONCE):
+        end = min(begin + _SAMPLES_AT_ONCE, n_samples)
+        if one_by_one:
+            for sample in range(begin, end):
+                record = spikes.buffers()
+                engine.present_one(sample, spikes.given(sample), record, spike_counts)
+                spikes.keep(sample, record)
+        else:
+            engine.present_many(begin, end, spike_counts)
         if progress is not None:
-            progress(sample + 1)
-
-    empty = np.empty((0, 3), np.int64)
+            progress(end)
     return RunResult(
         spike_counts=spike_counts,
         weights=engine.weights(),
         log_prior=engine.log_prior(),
-        input_spikes=np.concatenate([empty, *input_rows]),
-        output_spikes=np.concatenate([empty, *output_rows]),
+        input_spikes=np.concatenate(spikes.input_rows),
+        output_spikes=np.concatenate(spikes.output_rows),
         probes=engine.probes_as_float(),
+        weight_scales=engine.weight_scales(),
     )
 
 
-class FloatEngine:
-    """Presents the samples of a run in floating point.
-
-    Parameters
-    ----------
-    run : Run
-        Without `fixed`.
-    """
-
-    def __init__(self, run: Run) -> None:
-        net = self._net = run.network
-        self._run = run
-        self._constants = _constants(net)
-        self._columns = np.array(run.weights.T, order="C")  # a copy also where .T is contiguous
-        self._scales = np.ones(net.n_units)
-        self._log_prior = run.log_prior.copy()
-        self._initial = self._columns.copy(), self._log_prior.copy()
-        self._changes = np.zeros_like(self._columns), np.zeros_like(self._log_prior)
-        self._gains = psp_gain(run.samples, net)
-        self._probes = {name: _probe_array(name, run) for name in run.probes}
-
-    def present(
-        self, sample: int, starts: IntArray, indices: IntArray, counts: IntArray, clamped: bool
-    ) -> None:
-        """Show one sample of the run."""
-        run = self._run
-        per_spike = 1.0 / (self._net.total_rate * self._net.n_steps)
-        present(
-            self._constants,
-            self._columns,
-            self._scales,
-            self._log_prior,
-            starts,
-            indices,
-            self._gains[sample],
-            counts,
-            clamped,
-            run.learning_rates[sample] * per_spike,
-            run.prior_learning_rates[sample] * per_spike,
-            run.seed,
-            run.first_sample + sample,
-            _sample_probes(self._probes, sample),
-        )
-        if run.restart:
-            columns, log_prior = self._initial
-            self._changes[0][:] += self._columns * self._scales - columns
-            self._changes[1][:] += self._log_prior - log_prior
-            self._columns[:], self._scales[:], self._log_prior[:] = columns, 1.0, log_prior
-
-    def weights(self) -> FloatArray:
-        """Return the weights, shape (n_units, n_features)."""
-        return np.ascontiguousarray((self._columns * self._scales + self._changes[0]).T)
-
-    def log_prior(self) -> FloatArray:
-        """Return the log prior, nats."""
-        return self._log_prior + self._changes[1]
-
-    def probes_as_float(self) -> dict[str, FloatArray]:
-        """Return what was probed."""
-        return self._probes
+def _fitting_precision(run: Run, clamped: bool) -> str:
+    net = run.network
+    rates = np.maximum(run.learning_rates, run.prior_learning_rates)
+    of_a_spike = rates.max(initial=0.0) / (net.total_rate * net.n_steps)
+    too_fine = 0.0 < of_a_spike < _FINEST_RATE_IN_SINGLE
+    return "double" if clamped or run.restart or too_fine else "single"
 
 
-class _SampleSpikes:
-    """Hands out the spikes of one presentation at a time: given ones, or new draws."""
+class _KeptSpikes:
+    """Hands out the given spikes of one presentation at a time, and keeps what is wanted."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._thresholds = spike_thresholds(
-            input_probabilities(run.samples, run.network.max_probability)
-        )
+        self.input_rows = [np.empty((0, 3), np.int64)]
+        self.output_rows = [np.empty((0, 3), np.int64)]
         samples = np.arange(len(run.samples) + 1)
         if run.input_spikes is not None:
             self._input_bounds = np.searchsorted(run.input_spikes[:, 0], samples)
         if run.output_spikes is not None:
             self._output_bounds = np.searchsorted(run.output_spikes[:, 0], samples)
 
-    def inputs(self, sample: int) -> tuple[IntArray, IntArray]:
-        run = self._run
-        steps = run.network.presentation_steps
-        if run.input_spikes is None:
-            number = run.first_sample + sample
-            drawn: tuple[IntArray, IntArray] = draw_presentation(
-                self._thresholds[sample], steps, run.seed, number
-            )
-            return drawn
-        rows = run.input_spikes[self._input_bounds[sample] : self._input_bounds[sample + 1]]
-        return np.searchsorted(rows[:, 1], np.arange(steps + 1)), rows[:, 2].copy()
+    def given(self, sample: int) -> Given:
+        """Return the spikes of a sample that are not to be drawn."""
+        run, steps = self._run, self._run.network.presentation_steps
+        starts = inputs = np.empty(0, np.int64)
+        counts = np.empty((0, 0), np.int64)
+        if run.input_spikes is not None:
+            rows = run.input_spikes[self._input_bounds[sample] : self._input_bounds[sample + 1]]
+            starts, inputs = np.searchsorted(rows[:, 1], np.arange(steps + 1)), rows[:, 2].copy()
+        if run.output_spikes is not None:
+            counts = np.zeros((steps, run.network.n_units), np.int64)
+            rows = run.output_spikes[self._output_bounds[sample] : self._output_bounds[sample + 1]]
+            np.add.at(counts, (rows[:, 1], rows[:, 2]), 1)
+        return Given(input_starts=starts, inputs=inputs, output_counts=counts)
 
-    def output_counts(self, sample: int) -> tuple[IntArray, bool]:
-        run = self._run
-        counts = np.zeros((run.network.presentation_steps, run.network.n_units), np.int64)
-        if run.output_spikes is None:
-            return counts, False
-        rows = run.output_spikes[self._output_bounds[sample] : self._output_bounds[sample + 1]]
-        np.add.at(counts, (rows[:, 1], rows[:, 2]), 1)
-        return counts, True
+    def buffers(self) -> dict[str, IntArray]:
+        """Return where the spikes of the next sample are written, if they are wanted."""
+        if not self._run.keep_spikes:
+            return {}
+        net = self._run.network
+        return {
+            "input_starts": np.zeros(net.presentation_steps + 1, np.int64),
+            "inputs": np.zeros(net.presentation_steps * net.n_features, np.int64),
+            "output_counts": np.zeros((net.presentation_steps, net.n_units), np.int64),
+        }
 
-
-def _constants(net: NetworkParams) -> Constants:
-    return Constants(
-        concentration=1.0 / net.temperature,
-        inhibition=_INHIBITION_CODES[net.inhibition],
-        inhibition_gain=float(net.inhibition_gain),
-        population_size=int(net.population_size),
-        total_rate=float(net.total_rate),
-        settle_steps=int(net.settle_steps),
-        decay=psp_decay(net),
-    )
-
-
-def _probe_array(name: str, run: Run) -> FloatArray:
-    net = run.network
-    widths = {"drive": (net.n_units,), "inhibition": (), "psp": (net.n_features,)}
-    return np.zeros((len(run.samples), net.n_steps, *widths[name]))
-
-
-def _sample_probes(probes: dict[str, FloatArray], sample: int) -> Probes:
-    off = {"drive": np.empty((0, 0)), "inhibition": np.empty(0), "psp": np.empty((0, 0))}
-    views = {name: probes[name][sample] if name in probes else off[name] for name in off}
-    return Probes(**views)
+    def keep(self, sample: int, record: dict[str, IntArray]) -> None:
+        """Keep what was written to the buffers."""
+        if record:
+            starts = record["input_starts"]
+            self.input_rows.append(spike_rows(sample, starts, record["inputs"][: starts[-1]]))
+            self.output_rows.append(_count_rows(sample, record["output_counts"]))
 
 
 def _count_rows(sample: int, counts: IntArray) -> IntArray:

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from softhebb_spiking.backends._event_kernel import binomial_quantile
-from softhebb_spiking.encoding import (
+from softhebb_spiking.backends._event_draws import binomial_quantile
+from softhebb_spiking.philox import (
     COMPARE_STREAM,
     DOSE_STREAM,
-    INPUT_STREAM,
+    PAYLOAD_STREAM,
     POPULATION_STREAM,
     PRIOR_STREAM,
     SYNAPSE_STREAM,
@@ -147,8 +147,9 @@ def _half_payload(on, half_payload, seed, sample, step, i):  # type: ignore[no-u
     """Return what a spike adds to the trace; half_payload is in units of 2⁻⁸."""
     if not on.traces:
         return half_payload / 256.0
-    word = philox_4x32(np.uint64(seed), INPUT_STREAM, sample, step, i // 4)[i % 4]
-    return np.floor((half_payload + float(word & np.uint64(255))) / 256.0)
+    word = philox_4x32(np.uint64(seed), PAYLOAD_STREAM, sample, step // 16, i)[step % 16 // 4]
+    byte = (word >> np.uint64(8 * (step % 4))) & np.uint64(255)
+    return np.floor((half_payload + float(byte)) / 256.0)
 
 
 @njit(cache=True)

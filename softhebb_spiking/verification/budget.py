@@ -110,7 +110,7 @@ def simulate(run: Run, switches: Switches) -> RunResult:
     Returns
     -------
     RunResult
-        Counts, weights and log prior.
+        Counts, weights and log prior; output spikes if the run keeps them.
 
     Raises
     ------
@@ -166,6 +166,9 @@ def simulate(run: Run, switches: Switches) -> RunResult:
         spike_counts=counts[:, net.settle_steps :].sum(axis=1),
         weights=fixed.weights_as_float(state.weights) if weights is None else weights,
         log_prior=fixed.log_prior_as_float(state.log_prior),
+        output_spikes=np.repeat(np.argwhere(counts), counts[counts > 0], axis=0)
+        if run.keep_spikes
+        else np.empty((0, 3), np.int64),
     )
 
 

@@ -11,7 +11,9 @@ from scipy.special import logsumexp
 
 from softhebb_spiking import plots, theory
 from softhebb_spiking.backends import event
-from softhebb_spiking.encoding import psp_gain
+from softhebb_spiking.encoding import (
+    psp_gain,
+)
 from softhebb_spiking.params import NetworkParams, Run, RunResult
 from softhebb_spiking.validation import FloatArray, IntArray
 from softhebb_spiking.verification import expected_update, learning
@@ -197,12 +199,15 @@ def learning_course(verification: Verification) -> tuple[IntArray, dict[str, lis
     states: dict[str, list[State]] = {"rate": [(run.weights, run.log_prior)]}
     if "event" in verification.ladder.rungs:
         states["event"] = [(run.weights, run.log_prior)]
+    scales = run.weight_scales
     for start, stop in pairwise(edges):
         counts = replace(whole, spike_counts=whole.spike_counts[start:stop])
         rate = learning.rate_reference(_part(run, start, stop, states["rate"][-1]), counts)
         states["rate"].append((rate.weights_, rate.log_prior_))
         if "event" in states:
-            result: RunResult = event.simulate(_part(run, start, stop, states["event"][-1]))
+            part = replace(_part(run, start, stop, states["event"][-1]), weight_scales=scales)
+            result: RunResult = event.simulate(part)
+            scales = result.weight_scales
             states["event"].append((result.weights, result.log_prior))
     return edges, states
 

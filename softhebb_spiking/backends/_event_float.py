@@ -1,0 +1,249 @@
+"""The event rung in floating point: what the compiled steps need, and what they leave."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from softhebb_spiking._compiled import LANES
+from softhebb_spiking.backends._event_draws import (
+    BLOCK_UNITS,
+    Intensities,
+    Spikes,
+    candidate_surplus,
+)
+from softhebb_spiking.backends._event_kernel import (
+    EXACT,
+    FEEDBACK,
+    GRADED,
+    LARGEST_SHARED_RHO,
+    Constants,
+    Given,
+    Inputs,
+    Layer,
+    Record,
+    Task,
+    present,
+)
+from softhebb_spiking.encoding import (
+    input_probabilities,
+    psp_decay,
+    psp_gain,
+    spike_thresholds,
+)
+from softhebb_spiking.params import INHIBITIONS, NetworkParams, Run
+from softhebb_spiking.philox import STEPS_OF_BLOCK
+from softhebb_spiking.validation import FloatArray, IntArray
+
+PRECISIONS = {"single": np.float32, "double": np.float64}
+_INHIBITION_CODES = dict(zip(INHIBITIONS, (FEEDBACK, GRADED, EXACT), strict=True))
+# Threads that learn together wait for each other twice a step; below this it does not pay.
+_FEWEST_UNITS_OF_A_THREAD = 1024
+# Small arrays of two threads must not share a cache line.
+_PADDING = 64
+
+
+class FloatEngine:
+    """Presents the samples of a run in floating point.
+
+    Parameters
+    ----------
+    run : Run
+        Without `fixed`.
+    precision : {"single", "double"}
+        Of weights and drives.
+    n_threads : int
+        Threads at most. Samples are shared out if nothing is learned, units otherwise.
+    """
+
+    def __init__(self, run: Run, precision: str, n_threads: int) -> None:
+        self._run = run
+        self._dtype = PRECISIONS[precision]
+        self._constants = _constants(run.network, self._dtype)
+        scales = np.ones(run.network.n_units) if run.weight_scales is None else run.weight_scales
+        self._scales = scales.astype(self._dtype)
+        self._columns = np.ascontiguousarray((run.weights / self._scales[:, None]).T, self._dtype)
+        self._log_prior = run.log_prior.copy()
+        self._bias = self._log_prior.astype(self._dtype)
+        if run.restart:
+            self._initial = self._columns.copy(), self._scales.copy(), self._log_prior.copy()
+            self._changes = np.zeros(run.weights.shape), np.zeros(run.network.n_units)
+        per_spike = 1.0 / (run.network.total_rate * run.network.n_steps)
+        self._task = Task(
+            thresholds=spike_thresholds(
+                input_probabilities(run.samples, run.network.max_probability)
+            ),
+            gains=psp_gain(run.samples, run.network),
+            learning_rates=run.learning_rates * per_spike,
+            prior_learning_rates=run.prior_learning_rates * per_spike,
+            seed=run.seed,
+            first_sample=run.first_sample,
+        )
+        if run.learn:
+            n_threads = min(n_threads, max(1, run.network.n_units // _FEWEST_UNITS_OF_A_THREAD))
+        self._n_threads = n_threads
+        self._layers = [self._layer() for _ in range(1 if run.learn else n_threads)]
+        self._inputs = [self._scratch() for _ in range(n_threads)]
+        self.probes = {name: np.zeros(shape) for name, shape in run.probe_shapes().items()}
+
+    def present_many(self, begin: int, end: int, spike_counts: IntArray) -> None:
+        """Show samples begin … end − 1, of which nothing is kept but their counts."""
+        nothing = _no_spikes(), _no_record(self._dtype)
+        n_threads = self._n_threads
+
+        def part(thread: int) -> bool:
+            members: tuple[Any, ...]
+            if self._run.learn:
+                members = self._layers[0], self._inputs[thread], self._task, begin, end
+                position = thread, n_threads
+            else:
+                bounds = np.linspace(begin, end, n_threads + 1).astype(int)[thread : thread + 2]
+                members = self._layers[thread], self._inputs[thread], self._task, *map(int, bounds)
+                position = 0, 1
+            return bool(present(self._constants, *members, *nothing, spike_counts, *position))
+
+        self._layers[0].arrivals[:] = 0
+        if n_threads == 1:
+            part(0)
+            return
+        with ThreadPoolExecutor(n_threads) as pool:
+            if not all(pool.map(part, range(n_threads))):
+                raise RuntimeError(
+                    "a thread of the event engine was lost: the others waited for it for tens of "
+                    "seconds. Run with n_threads=1, or on a machine that is less busy."
+                )
+
+    def present_one(
+        self, sample: int, given: Given, record: dict[str, IntArray], spike_counts: IntArray
+    ) -> None:
+        """Show one sample and keep what the run wants of it."""
+        nothing = _no_record(self._dtype)._asdict()
+        probes = {name: values[sample] for name, values in self.probes.items()}
+        kept = Record(**nothing | record | probes | {"wanted": bool(record or probes)})
+        members = self._layers[0], self._inputs[0], self._task, sample, sample + 1
+        present(self._constants, *members, given, kept, spike_counts, 0, 1)
+        if self._run.restart:
+            self._restart()
+
+    def _restart(self) -> None:
+        """Collect the changes that a sample made, and take them back."""
+        columns, scales, log_prior = self._initial
+        self._changes[0][:] += self._product(self._columns, self._scales)
+        self._changes[0][:] -= self._product(columns, scales)
+        self._changes[1][:] += self._log_prior - log_prior
+        self._columns[:], self._scales[:], self._log_prior[:] = columns, scales, log_prior
+        self._bias[:] = log_prior
+
+    def _product(self, columns: Any, scales: Any) -> FloatArray:
+        """Return the weights in double precision, where the product of two singles is exact."""
+        product = np.multiply(columns.T, scales[:, np.newaxis], dtype=np.float64, order="C")
+        return np.asarray(product)
+
+    def weights(self) -> FloatArray:
+        """Return the weights, shape (n_units, n_features)."""
+        if not self._run.learn:
+            return self._run.weights.copy()
+        if self._run.restart:
+            return self._run.weights + self._changes[0]
+        return self._product(self._columns, self._scales)
+
+    def weight_scales(self) -> FloatArray:
+        """Return the factor that each unit's weights are stored with, shape (n_units,)."""
+        return self._scales.astype(np.float64)
+
+    def log_prior(self) -> FloatArray:
+        """Return the log prior, nats."""
+        return self._run.log_prior + self._changes[1] if self._run.restart else self._log_prior
+
+    def probes_as_float(self) -> dict[str, FloatArray]:
+        """Return what was probed."""
+        return self.probes
+
+    def _layer(self) -> Layer:
+        n_units, dtype = self._run.network.n_units, self._dtype
+        n_blocks = -(-n_units // BLOCK_UNITS)
+        return Layer(
+            columns=self._columns,
+            scales=self._scales,
+            log_prior=self._log_prior,
+            bias=self._bias,
+            u=_padded(2 * n_units, dtype).reshape(2, n_units),
+            intensities=Intensities(
+                relative=_padded(n_units, dtype),
+                largest=_padded(n_blocks, np.float64),
+                total=_padded(n_blocks, np.float64),
+                rate=_padded(n_blocks, np.float64),
+                expected=_padded(n_blocks, np.float64),
+            ),
+            spikes=Spikes(
+                n_events=_padded(1, np.int64),
+                units=_padded(n_units, np.int64),
+                counts=_padded(n_units, np.int64),
+                count_of_unit=_padded(n_units, np.int64),
+            ),
+            pool=_padded(4, np.float64),
+            arrivals=_padded(1, np.int64),
+        )
+
+    def _scratch(self) -> Inputs:
+        net = self._run.network
+        n_features = net.n_features
+        return Inputs(
+            active=_padded(n_features + LANES, np.int32),
+            position=_padded(n_features, np.int32),
+            thresholds=_padded(n_features, np.uint64),
+            high=_padded(n_features + LANES, np.uint8),
+            words=_padded(4 * n_features, np.uint32).reshape(4, n_features),
+            drawn=_padded(STEPS_OF_BLOCK * (n_features + LANES), np.uint8).reshape(
+                STEPS_OF_BLOCK, n_features + LANES
+            ),
+            fired=_padded(n_features + LANES, np.int32),
+            rows=_padded(n_features + LANES, np.int32),
+            psp=_padded(n_features, self._dtype),
+            current=_padded(net.n_units, self._dtype),
+            growth=_padded(net.n_units, self._dtype),
+            candidates=_padded(4, np.int64),
+            barriers=_padded(1, np.int64),
+        )
+
+
+def _padded(n: int, dtype: Any) -> Any:
+    return np.zeros(n + 2 * _PADDING, dtype)[_PADDING : _PADDING + n]
+
+
+def _no_spikes() -> Given:
+    nothing = np.empty(0, np.int64)
+    return Given(input_starts=nothing, inputs=nothing, output_counts=np.empty((0, 0), np.int64))
+
+
+def _no_record(dtype: Any) -> Record:
+    nothing = np.empty(0, np.int64)
+    return Record(
+        wanted=False,
+        input_starts=nothing,
+        inputs=nothing,
+        output_counts=np.empty((0, 0), np.int64),
+        drive=np.empty((0, 0)),
+        inhibition=np.empty(0),
+        psp=np.empty((0, 0)),
+    )
+
+
+def _constants(net: NetworkParams, dtype: Any) -> Constants:
+    return Constants(
+        inhibition=_INHIBITION_CODES[net.inhibition],
+        inhibition_gain=float(net.inhibition_gain),
+        population_size=int(net.population_size),
+        total_rate=float(net.total_rate),
+        settle_steps=int(net.settle_steps),
+        n_steps=int(net.presentation_steps),
+        decay=psp_decay(net),
+        surplus=candidate_surplus(net.total_rate / net.population_size),
+        shared_surplus=candidate_surplus(LARGEST_SHARED_RHO),
+        log_neuron_rate=math.log(net.total_rate / net.population_size),
+        concentration=dtype(1.0 / net.temperature),
+        unit_decay=dtype(psp_decay(net)),
+    )
