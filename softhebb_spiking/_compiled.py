@@ -21,6 +21,9 @@ _C0, _C1, _C2, _C3, _C4, _C5, _C6 = (
 
 _intrinsic: Any = intrinsic
 
+# Small arrays of two threads must not share a cache line.
+_PADDING = 64
+
 LANES = 32  # bytes that are compared at once
 
 # Kernels get their arrays in tuples. Without this, each look into a tuple counts a reference in an
@@ -31,6 +34,11 @@ inlined_kernel: Any = partial(kernel, forceinline=True)
 
 # A barrier is waited for some tens of seconds; then the other thread is taken to be lost.
 _SPINS_BEFORE_GIVING_UP = 2**34
+
+
+def padded(n: int, dtype: Any) -> Any:
+    """Return an array of zeros that shares no cache line with another."""
+    return np.zeros(n + 2 * _PADDING, dtype)[_PADDING : _PADDING + n]
 
 
 @_intrinsic
@@ -126,6 +134,37 @@ def _compare_bytes(predicate: str) -> Any:
 # Bit p tells how values[start + p] compares with bounds[start + p].
 bits_below = _compare_bytes("<")
 bits_equal = _compare_bytes("==")
+
+
+@_intrinsic
+def bits_at_least(typingctx: Any, values: Any, bound: Any, start: Any) -> Any:
+    """Compare `LANES` numbers of an int32 array, which must reach that far, with an int32.
+
+    Bit p tells whether values[start + p] ≥ bound.
+    """
+    number, lanes = ir.IntType(32), ir.VectorType(ir.IntType(32), LANES)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        where = builder.bitcast(builder.gep(data, [args[2]]), lanes.as_pointer())
+        loaded = builder.load(where, align=4)
+        first = builder.insert_element(ir.Constant(lanes, ir.Undefined), args[1], number(0))
+        zeros = ir.Constant(lanes, [0] * LANES)
+        bounds = builder.shuffle_vector(first, ir.Constant(lanes, ir.Undefined), zeros)
+        return builder.bitcast(builder.icmp_signed(">=", loaded, bounds), ir.IntType(LANES))
+
+    int_array = types.Array(types.int32, 1, "C")
+    return types.uint32(int_array, types.int32, types.int64), codegen
+
+
+@_intrinsic
+def shift_right(typingctx: Any, number: Any, bits: Any) -> Any:
+    """Return an int32 shifted right by fewer than 32 bits, where numba would widen both."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ashr(args[0], args[1])
+
+    return types.int32(types.int32, types.int32), codegen
 
 
 @_intrinsic

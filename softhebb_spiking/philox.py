@@ -104,6 +104,37 @@ def uniform_words(
 
 
 @njit(cache=True)
+def draw_blocks(
+    seed: int,
+    stream: int,
+    sample: int,
+    step: int,
+    first: int,
+    blocks: NDArray[np.int32],
+    words: NDArray[np.uint32],
+) -> None:
+    """Draw the words of some blocks. The loop has no branches: it becomes vector instructions.
+
+    Parameters
+    ----------
+    seed, stream, sample, step : int
+        Key and counter.
+    first : int
+        Added to the numbers of the blocks.
+    blocks : ndarray of shape (n,), int32
+        Which blocks.
+    words : ndarray of shape (at least 4 n,), uint32
+        Filled: lane l of block first + blocks[p] is words[4 p + l].
+    """
+    for p in range(blocks.size):
+        four = philox_4x32(np.uint64(seed), stream, sample, step, first + blocks[p])
+        words[4 * p] = four[0]
+        words[4 * p + 1] = four[1]
+        words[4 * p + 2] = four[2]
+        words[4 * p + 3] = four[3]
+
+
+@njit(cache=True)
 def bytes_of_steps(
     seed: int,
     stream: int,

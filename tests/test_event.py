@@ -14,7 +14,15 @@ from scipy.stats import binom, poisson
 from softhebb_spiking import theory
 from softhebb_spiking.backends import event
 from softhebb_spiking.backends._event_draws import binomial_quantile
-from softhebb_spiking.params import INHIBITIONS, PROBES, NetworkParams, Run, RunResult
+from softhebb_spiking.backends._event_float import FloatEngine
+from softhebb_spiking.params import (
+    INHIBITIONS,
+    PROBES,
+    FixedPointParams,
+    NetworkParams,
+    Run,
+    RunResult,
+)
 
 # Two-sided, a normal deviate exceeds 5 sigma with probability 5.7e-7; no test here compares more
 # than 100 numbers, so fewer than 6 seeds in 100 000 fail one. The seeds are fixed.
@@ -217,6 +225,53 @@ def test_progress_comes_between_the_samples(clamped_run: MakeRun, free: MakeRun)
     assert done == sorted(set(done))
     assert done[0] < 200
     assert done[-1] == 300
+
+
+@pytest.mark.parametrize("fixed", [None, FixedPointParams()])
+@pytest.mark.parametrize("learning_rate", [0.0, 0.3])
+@pytest.mark.parametrize("inhibition", INHIBITIONS)
+def test_threads_change_no_bit(
+    clamped_run: MakeRun,
+    free: MakeRun,
+    inhibition: str,
+    learning_rate: float,
+    fixed: FixedPointParams | None,
+) -> None:
+    """300 units for samples that are shared out, 2100 for units, of which a thread has 1024."""
+    run = clamped_run(
+        10,
+        n_samples=7,
+        n_units=2100 if learning_rate else 300,
+        n_features=20,
+        inhibition=inhibition,
+        learning_rate=learning_rate,
+        prior_learning_rate=0.1 * learning_rate,
+    )
+    run = free(run, keep_spikes=False, probes=(), fixed=fixed)
+    one, two, three = (event.simulate(run, n_threads=n) for n in (1, 2, 3))
+    assert one.spike_counts.sum() > 100
+    assert (one.weights != run.weights).any() == (learning_rate > 0.0 or fixed is not None)
+    assert_same(one, two)
+    assert_same(one, three)
+
+
+def test_threads_share_the_work(clamped_run: MakeRun, free: MakeRun) -> None:
+    for learning_rate, expected in ((0.0, 3), (0.3, 2)):
+        run = free(
+            clamped_run(1, n_units=2100, learning_rate=learning_rate, prior_learning_rate=0.0)
+        )
+        assert FloatEngine(run, "single", n_threads=3).n_threads == expected
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, 1.5, "2"])
+def test_thread_counts_that_are_refused(clamped_run: MakeRun, n_threads: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="n_threads"):
+        event.simulate(clamped_run(1), n_threads=n_threads)
+
+
+def test_a_precision_that_is_refused(clamped_run: MakeRun) -> None:
+    with pytest.raises(ValueError, match="precision"):
+        event.simulate(clamped_run(1), precision="half")
 
 
 def frozen(inhibition: str, n_samples: int, seed: int = 0) -> Run:

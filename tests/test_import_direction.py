@@ -12,7 +12,15 @@ ROOT = Path(__file__).resolve().parent.parent
 LEAVES = {"errors", "validation", "params", "philox"}
 FIXED = {"fixed_point", "fixed_learning", "fixed_network"}
 CORE = LEAVES | {"theory", "encoding", "recording"} | FIXED
-EVENT_KERNELS = {"_compiled", "backends._event_draws", "backends._event_kernel"}
+EVENT_KERNELS = {
+    "_compiled",
+    "backends._event_draws",
+    "backends._event_fixed_learning",
+    "backends._event_inputs",
+    "backends._event_integers",
+    "backends._event_kernel",
+    "backends._threads",
+}
 ESTIMATORS = {"rate", "spiking", "evaluation", "serialization", "data"}
 
 # Layer -> what it may import of the package. The longest matching name is a module's layer.
@@ -39,10 +47,14 @@ ALLOWED: dict[str, set[str]] = {
     "backends": LEAVES | {"recording"},
     "backends.brian2": {"params"},
     "backends._event_draws": CORE | {"_compiled"},
-    "backends._event_kernel": CORE | {"_compiled", "backends._event_draws"},
+    "backends._event_inputs": CORE | {"_compiled"},
+    "backends._event_kernel": CORE | EVENT_KERNELS,
     "backends._event_float": CORE | EVENT_KERNELS,
-    "backends._event_fixed_kernel": CORE | {"_compiled", "backends._event_kernel"},
-    "backends._event_fixed": CORE | {"backends._event_kernel", "backends._event_fixed_kernel"},
+    "backends._threads": set(),
+    "backends._event_integers": CORE | {"_compiled"},
+    "backends._event_fixed_learning": CORE | EVENT_KERNELS,
+    "backends._event_fixed_kernel": CORE | EVENT_KERNELS,
+    "backends._event_fixed": CORE | EVENT_KERNELS | {"backends._event_fixed_kernel"},
     "backends.event": CORE | EVENT_KERNELS | {"backends._event_float", "backends._event_fixed"},
     "processes": (CORE - {"recording"}) | {"_lava_compat"},
     "networks": CORE | {"processes", "_lava_compat"},

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -25,7 +26,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from integer_oracle import IntegerResult, run_oracle
 
-from softhebb_spiking.backends import _event_fixed, _event_fixed_kernel, event
+from softhebb_spiking import _compiled
+from softhebb_spiking.backends import (
+    _event_fixed,
+    _event_fixed_kernel,
+    _event_fixed_learning,
+    _event_integers,
+    event,
+)
 from softhebb_spiking.fixed_learning import LearningConstants
 from softhebb_spiking.fixed_network import FixedNetwork, fixed_network_of
 from softhebb_spiking.fixed_point import FixedPointOverflow
@@ -773,23 +781,31 @@ def typed(dispatcher: Any) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_the_compiled_kernel_has_no_float(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A copy that is compiled here: the types of cached machine code are gone.
-    source = inspect.getsource(_event_fixed_kernel)
-    source = source.replace("(cache=True)", "").replace("cache=True, ", "")
-    assert "cache" not in source
-    kernel = types.ModuleType("uncached_kernel")
-    exec(compile(source, "uncached_kernel", "exec"), vars(kernel))
-    monkeypatch.setattr(_event_fixed, "present_fixed", kernel.present_fixed)
+    # Copies that are compiled here: the types of cached machine code are gone.
+    compiled_here = types.ModuleType("uncached__compiled")
+    vars(compiled_here).update(vars(_compiled))
+    compiled_here.kernel = partial(numba.njit, _nrt=False)  # type: ignore[attr-defined]
+    compiled_here.inlined_kernel = compiled_here.kernel  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "uncached__compiled", compiled_here)
+    kernels: dict[str, Any] = {}
+    for module in (_event_integers, _event_fixed_learning, _event_fixed_kernel):
+        short = module.__name__.rsplit(".", 1)[-1]
+        source = inspect.getsource(module)
+        for name in ("_compiled", "backends._event_integers", "backends._event_fixed_learning"):
+            copy = f"uncached_{name.rsplit('.', 1)[-1]} import"
+            source = source.replace(f"softhebb_spiking.{name} import", copy)
+        uncached = types.ModuleType(f"uncached_{short}")
+        monkeypatch.setitem(sys.modules, uncached.__name__, uncached)
+        exec(compile(source, uncached.__name__, "exec"), vars(uncached))
+        own = {name: item for name, item in vars(uncached).items() if hasattr(item, "py_func")}
+        kernels |= {n: item for n, item in own.items() if item.__module__ == uncached.__name__}
+    monkeypatch.setattr(_event_fixed, "present_fixed", kernels["present_fixed"])
     run = example(11)
     fixed, result = fixed_network_of(run), event.simulate(run)
     assert different_from_oracle(result, run_oracle(run, fixed), fixed) == set()
 
-    compiled = {
-        name: list(typed(item))
-        for name, item in vars(kernel).items()
-        if hasattr(item, "overloads") and item.overloads
-    }
-    assert {"present_fixed", "_fire", "_learn_unit", "_learn_unit_shared"} <= set(compiled)
+    compiled = {name: list(typed(item)) for name, item in kernels.items() if item.overloads}
+    assert {"present_fixed", "_fire", "_learn_unit", "_round_weights", "log2"} <= set(compiled)
     assert min(len(found) for found in compiled.values()) > 3
     for name, found in compiled.items():
         assert [item for item in found if "float" in item or "complex" in item] == [], name

@@ -16,6 +16,7 @@ from softhebb_spiking import load_dataset
 from softhebb_spiking.backends import (
     _event_fixed,
     _event_fixed_kernel,
+    _event_fixed_learning,
     _event_float,
     _event_kernel,
     event,
@@ -63,30 +64,20 @@ def _load(monkeypatch, tmp_path: Path, name: str, source: str):
     return module
 
 
-def _mutant(monkeypatch, tmp_path: Path, right: str, wrong: str):
-    """Return a second event rung, on a kernel with one piece of its source replaced."""
-    modules = _event_kernel, _event_float, event
-    kernel, engine, host = (Path(module.__file__).read_text(encoding="utf-8") for module in modules)
-    assert kernel.count(right) == 1
-    _load(monkeypatch, tmp_path, "mutant_kernel", kernel.replace(right, wrong))
-    engine = engine.replace(_event_kernel.__name__, "mutant_kernel")
-    _load(monkeypatch, tmp_path, "mutant_float", engine)
-    host = host.replace(_event_float.__name__, "mutant_float")
-    return _load(monkeypatch, tmp_path, "mutant_event", host).simulate
+def _mutant(monkeypatch, tmp_path: Path, chain, right: str, wrong: str):
+    """Return a second event rung, from copies of its modules with one piece replaced."""
+    sources = [Path(module.__file__).read_text(encoding="utf-8") for module in chain]
+    assert sum(source.count(right) for source in sources) == 1
+    names = {f"{module.__name__} import": f"mutant_{i} import" for i, module in enumerate(chain)}
+    for i, source in enumerate(sources):
+        for name, copy in names.items():
+            source = source.replace(name, copy)
+        rung = _load(monkeypatch, tmp_path, f"mutant_{i}", source.replace(right, wrong))
+    return rung.simulate
 
 
-def _mutant_in_integers(monkeypatch, tmp_path: Path, right: str, wrong: str):
-    """Return the rung in integers on a kernel with one piece of its source replaced."""
-    modules = _event_fixed_kernel, _event_fixed, event
-    kernel, engine, host = (Path(module.__file__).read_text(encoding="utf-8") for module in modules)
-    assert kernel.count(right) == 1
-    _load(monkeypatch, tmp_path, "mutant_fixed_kernel", kernel.replace(right, wrong))
-    engine = engine.replace(_event_fixed_kernel.__name__, "mutant_fixed_kernel")
-    _load(monkeypatch, tmp_path, "mutant_fixed", engine)
-    simulate = _load(
-        monkeypatch, tmp_path, "mutant_host", host.replace(_event_fixed.__name__, "mutant_fixed")
-    ).simulate
-    return lambda run: simulate(replace(run, fixed=run.fixed or FixedPointParams()))
+FLOAT_CHAIN = _event_kernel, _event_float, event
+INTEGER_CHAIN = _event_fixed_learning, _event_fixed_kernel, _event_fixed, event
 
 
 def doubled_learning_rate(run):
@@ -110,7 +101,9 @@ def test_a_second_right_rung_passes():
 
 
 def test_flipped_decay_sign_is_named(monkeypatch, tmp_path):
-    simulate = _mutant(monkeypatch, tmp_path, "(1.0 - eta * u[k])", "(1.0 + eta * u[k])")
+    simulate = _mutant(
+        monkeypatch, tmp_path, FLOAT_CHAIN, "(1.0 - eta * u[k])", "(1.0 + eta * u[k])"
+    )
     with np.errstate(all="ignore"):  # without the decay the weights diverge
         failed = _failed(_verify("mutant", simulate), "mutant")
     assert {"clamped/weights", "expected update/direction, exact", "Bayes/norms"} <= failed
@@ -150,26 +143,26 @@ def test_the_rung_in_integers_passes():
 
 INTEGER_FAULTS = {
     "sign of the decay": (
-        "((-net.decay_mantissa * y1",
-        "((net.decay_mantissa * y1",
+        "np.int32(-drop * w)",
+        "np.int32(drop * w)",
         {"clamped/weights", "Bayes/norms"},
         {"clamped/psp", "posterior/total variation"},
     ),
     "decay of the traces": (
-        "x1[i] = (x1[i] * net.decay + noise) >> 12",
-        "x1[i] = (x1[i] * net.decay + noise) >> 13",
+        "np.int32(noise[i] << 4)) >> 12",
+        "np.int32(noise[i] << 4)) >> 13",
         {"clamped/psp", "expected update/slope per spike, exact"},
         {"posterior/drive", "posterior/total variation"},
     ),
     "payload": (
-        "payload = np.int32(2 * half)",
-        "payload = np.int32(3 * half)",
+        "factor = np.int32(payload)",
+        "factor = np.int32(payload + payload // 2)",
         {"clamped/drive", "posterior/drive"},
         {"clamped/psp", "clamped/inhibition", "posterior/log-ratio slope"},
     ),
     "temperature": (
-        "net.octaves_mantissa) >> net.octaves_shift",
-        "net.octaves_mantissa) >> (net.octaves_shift + 1)",
+        "shift_right(product, shift)",
+        "shift_right(product, np.int32(shift + 1))",
         {"posterior/log-ratio slope", "posterior/total variation"},
         {"clamped/weights", "clamped/drive", "posterior/drive"},
     ),
@@ -179,7 +172,11 @@ INTEGER_FAULTS = {
 @pytest.mark.parametrize("fault", INTEGER_FAULTS)
 def test_a_fault_in_the_integers_is_named(monkeypatch, tmp_path, fault):
     right, wrong, named, not_named = INTEGER_FAULTS[fault]
-    simulate = _mutant_in_integers(monkeypatch, tmp_path, right, wrong)
+    mutant = _mutant(monkeypatch, tmp_path, INTEGER_CHAIN, right, wrong)
+
+    def simulate(run):
+        return mutant(replace(run, fixed=run.fixed or FixedPointParams()))
+
     failed = _failed(_verify("fixed", simulate), "fixed")
     assert named <= failed
     assert not not_named & failed

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from softhebb_spiking._compiled import exp_nonpositive, kernel
+from softhebb_spiking._compiled import exp_nonpositive, kernel, padded
 from softhebb_spiking.philox import (
     POPULATION_STREAM,
     philox_4x32,
@@ -44,6 +44,16 @@ class Spikes(NamedTuple):
     units: IntArray
     counts: IntArray
     count_of_unit: IntArray  # scratch, zero between steps
+
+
+def new_spikes(n_units: int) -> Spikes:
+    """Return a step without spikes."""
+    return Spikes(
+        n_events=padded(1, np.int64),
+        units=padded(n_units, np.int64),
+        counts=padded(n_units, np.int64),
+        count_of_unit=padded(n_units, np.int64),
+    )
 
 
 class Intensities(NamedTuple):

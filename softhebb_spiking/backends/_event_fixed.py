@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from softhebb_spiking._compiled import padded
+from softhebb_spiking.backends._event_draws import BLOCK_UNITS, new_spikes
 from softhebb_spiking.backends._event_fixed_kernel import (
-    FixedProbes,
-    IntegerConstants,
-    IntegerState,
-    SharedRandoms,
+    UNITS_DRAWN_AT_ONCE,
+    IntegerRecord,
+    IntegerTask,
+    IntegerUnits,
+    Payloads,
     present_fixed,
 )
-from softhebb_spiking.backends._event_kernel import Given
-from softhebb_spiking.encoding import (
-    draw_presentation,
-    input_probabilities,
-    spike_thresholds,
-)
+from softhebb_spiking.backends._event_fixed_learning import SharedRandoms, Traces
+from softhebb_spiking.backends._event_inputs import Given, Inputs, new_inputs, nothing_given
+from softhebb_spiking.backends._event_integers import IntegerConstants, IntegerWeights
+from softhebb_spiking.backends._threads import run_threads
+from softhebb_spiking.encoding import input_probabilities, spike_thresholds
 from softhebb_spiking.fixed_network import (
     LAVA_WEIGHT_SEED,
     FixedNetwork,
@@ -27,6 +29,7 @@ from softhebb_spiking.fixed_network import (
 )
 from softhebb_spiking.fixed_point import exp2_table, log2_table
 from softhebb_spiking.params import INHIBITIONS, Run
+from softhebb_spiking.philox import STEPS_OF_BLOCK
 from softhebb_spiking.validation import FloatArray, IntArray
 
 _RANDOM_BITS = 53  # of numpy's uniform doubles, so that they are integers over 2**53
@@ -40,6 +43,8 @@ class FixedEngine:
     ----------
     run : Run
         With `fixed` given.
+    n_threads : int
+        Threads at most; they share the samples if nothing is learned.
     """
 
     def __init__(self, run: Run, n_threads: int) -> None:
@@ -47,101 +52,95 @@ class FixedEngine:
         self._fixed = fixed_network_of(run)
         self._constants = integer_constants(self._fixed)
         weights = self._fixed.weights(run.weights).astype(np.uint8)
-        n_units, n_features = weights.shape
-        self._state = IntegerState(
+        log_prior = self._fixed.log_prior(run.log_prior)
+        self._learned = IntegerWeights(
             weights=np.ascontiguousarray(weights),
             columns=np.array(weights.T, order="C"),
-            log_prior=self._fixed.log_prior(run.log_prior),
-            u=np.zeros(n_units, np.int64),
-            log_intensity=np.zeros(n_units, np.int64),
-            current=np.zeros(n_units, np.int32),
-            pending=np.zeros(n_units, np.int64),
-            x1=np.zeros(n_features, np.int64),
-            overflows=np.zeros(1, np.int64),
+            log_prior=log_prior,
+            bias=(log_prior >> 6).astype(np.int32),
         )
-        self._initial = self._state.weights.copy(), self._state.log_prior.copy()
-        self._changes = np.zeros(weights.shape, np.int64), np.zeros(n_units, np.int64)
-        self._half_payloads = self._fixed.half_payloads(run.samples)
-        self._doses = self._fixed.doses(run.learning_rates)
-        self._prior_rates = self._fixed.prior_rates(run.prior_learning_rates)
+        self._initial = weights.copy(), log_prior.copy()
+        self._changes = np.zeros(weights.shape, np.int64), np.zeros(len(weights), np.int64)
+        self._task = IntegerTask(
+            thresholds=spike_thresholds(
+                input_probabilities(run.samples, run.network.max_probability)
+            ),
+            half_payloads=self._fixed.half_payloads(run.samples),
+            doses=self._fixed.doses(run.learning_rates),
+            prior_rates=self._fixed.prior_rates(run.prior_learning_rates),
+            seed=run.seed,
+            first_sample=run.first_sample,
+        )
         self._randoms = LavaRandoms(run) if self._constants.shared else None
+        self._threads = [_scratch(run) for _ in range(1 if run.learn else n_threads)]
         self.probes = {
             name: np.zeros(shape, np.int64) for name, shape in run.probe_shapes().items()
         }
-        self._thresholds = spike_thresholds(
-            input_probabilities(run.samples, run.network.max_probability)
-        )
 
     def present_many(self, begin: int, end: int, spike_counts: IntArray) -> None:
         """Show samples begin … end − 1, of which nothing is kept but their counts."""
-        nothing = np.empty(0, np.int64)
-        given = Given(nothing, nothing, np.empty((0, 0), np.int64))
-        for sample in range(begin, end):
-            self.present_one(sample, given, {}, spike_counts)
+        given, record = nothing_given(), no_integer_record()
+        if self._randoms is not None:
+            for sample in range(begin, end):
+                self._present(0, sample, sample + 1, given, record, spike_counts)
+            return
+        bounds = np.linspace(begin, end, len(self._threads) + 1).astype(int).tolist()
+
+        def part(thread: int) -> None:
+            first, last = bounds[thread : thread + 2]
+            self._present(thread, first, last, given, record, spike_counts)
+
+        run_threads(part, len(self._threads))
 
     def present_one(
         self, sample: int, given: Given, record: dict[str, IntArray], spike_counts: IntArray
     ) -> None:
         """Show one sample and keep what the run wants of it."""
-        run, net = self._run, self._run.network
+        kept = record | {name: values[sample] for name, values in self.probes.items()}
+        wanted = no_integer_record()._replace(wanted=bool(kept), **kept)
+        self._present(0, sample, sample + 1, given, wanted, spike_counts)
+        if self._run.restart:
+            self._restart()
+
+    def _present(
+        self,
+        thread: int,
+        begin: int,
+        end: int,
+        given: Given,
+        record: IntegerRecord,
+        spike_counts: IntArray,
+    ) -> None:
         nothing = np.empty(0, np.int64)
-        starts, indices, clamped = given.input_starts, given.inputs, given.output_counts.size > 0
-        if starts.size == 0:
-            number = run.first_sample + sample
-            starts, indices = draw_presentation(
-                self._thresholds[sample], net.presentation_steps, run.seed, number
-            )
-        counts = given.output_counts
-        if not clamped:
-            counts = np.zeros((net.presentation_steps, net.n_units), np.int64)
         randoms = SharedRandoms(nothing, nothing, nothing)
         if self._randoms is not None:
             randoms = self._randoms.next_presentation()
-        present_fixed(
-            self._constants,
-            self._state,
-            starts,
-            indices,
-            self._half_payloads[sample],
-            counts,
-            clamped,
-            self._doses[sample],
-            self._prior_rates[sample],
-            run.seed,
-            run.first_sample + sample,
-            randoms,
-            self._sample_probes(sample),
-        )
-        spike_counts[sample] = counts[net.settle_steps :].sum(axis=0)
-        if record:
-            record["input_starts"][:] = starts
-            record["inputs"][: len(indices)] = indices
-            record["output_counts"][:] = counts
-        if run.restart:
-            self._restart()
+        state = self._constants, self._learned, *self._threads[thread], self._task
+        present_fixed(*state, begin, end, given, record, randoms, spike_counts)
 
     def _restart(self) -> None:
         """Collect the changes that a sample made, and take them back."""
-        state, (weights, log_prior) = self._state, self._initial
-        self._changes[0][:] += state.weights.astype(np.int64) - weights
-        self._changes[1][:] += state.log_prior - log_prior
-        state.weights[:], state.columns[:], state.log_prior[:] = weights, weights.T, log_prior
+        learned, (weights, log_prior) = self._learned, self._initial
+        self._changes[0][:] += learned.weights.astype(np.int64) - weights
+        self._changes[1][:] += learned.log_prior - log_prior
+        learned.weights[:], learned.columns[:] = weights, weights.T
+        learned.log_prior[:], learned.bias[:] = log_prior, log_prior >> 6
 
     def weights(self) -> FloatArray:
         """Return the weights, shape (n_units, n_features)."""
         if self._run.restart:
             return self._run.weights + self._fixed.weights_as_float(self._changes[0])
-        return self._fixed.weights_as_float(self._state.weights.astype(np.int64))
+        return self._fixed.weights_as_float(self._learned.weights.astype(np.int64))
 
     def weight_scales(self) -> None:
         """Integers are stored as they are."""
 
     def log_prior(self) -> FloatArray:
         """Return the log prior, nats; warn if a drive did not fit on the way."""
-        warn_of_overflows(int(self._state.overflows[0]))
+        warn_of_overflows(sum(int(units.overflows[0]) for units, *_ in self._threads))
         if self._run.restart:
             return self._run.log_prior + self._fixed.log_prior_as_float(self._changes[1])
-        return self._fixed.log_prior_as_float(self._state.log_prior)
+        return self._fixed.log_prior_as_float(self._learned.log_prior)
 
     def probes_as_float(self) -> dict[str, FloatArray]:
         """Return what was probed, in the units of the float network."""
@@ -150,13 +149,60 @@ class FixedEngine:
             for name, values in self.probes.items()
         }
 
-    def _sample_probes(self, sample: int) -> FixedProbes:
-        nothing = {
-            "drive": np.empty((0, 0), np.int64),
-            "inhibition": np.empty(0, np.int64),
-            "psp": np.empty((0, 0), np.int64),
-        }
-        return FixedProbes(**nothing | {name: row[sample] for name, row in self.probes.items()})
+
+def _scratch(run: Run) -> tuple[IntegerUnits, Traces, Inputs, Payloads]:
+    """Return what one thread needs."""
+    net = run.network
+    n_units, n_features = net.n_units, net.n_features
+    n_blocks = -(-n_features // 16)  # of 16 bytes
+    words = padded(4 * UNITS_DRAWN_AT_ONCE * (net.population_size // 8 + 2), np.uint32)
+    units = IntegerUnits(
+        u=padded(n_units, np.int32),
+        log_intensity=padded(n_units, np.int32),
+        largest=padded(-(-n_units // BLOCK_UNITS), np.int32),
+        current=padded(n_units, np.int32),
+        sums=padded(n_units, np.uint16),
+        spikes=new_spikes(n_units),
+        in_play=padded(n_units, np.int64),
+        thresholds=padded(n_units, np.int64),
+        blocks=padded(words.size // 4, np.int32),
+        words=words,
+        halves=words.view(np.uint16),
+        overflows=padded(1, np.int64),
+    )
+    noise_words = padded(4 * n_blocks, np.uint32)
+    traces = Traces(
+        x1=padded(n_features, np.int32),
+        pending=padded(n_units, np.int64),
+        pending_units=padded(n_units, np.int64),
+        n_pending=padded(1, np.int64),
+        blocks=np.arange(n_blocks).astype(np.int32),
+        noise_words=noise_words,
+        noise=noise_words.view(np.uint8),
+        row=padded(n_features, np.uint8),
+    )
+    inputs = new_inputs(n_features)
+    payloads = Payloads(
+        down=padded(n_features, np.int32),
+        up=padded(n_features, np.int32),
+        words=padded(4 * n_features, np.uint32).reshape(4, n_features),
+        drawn=padded(STEPS_OF_BLOCK * n_features, np.uint8).reshape(STEPS_OF_BLOCK, n_features),
+    )
+    return units, traces, inputs, payloads
+
+
+def no_integer_record() -> IntegerRecord:
+    """Return a record that keeps nothing."""
+    row, rows = np.empty(0, np.int64), np.empty((0, 0), np.int64)
+    return IntegerRecord(
+        wanted=False,
+        input_starts=row,
+        inputs=row,
+        output_counts=rows,
+        drive=rows,
+        inhibition=row,
+        psp=rows,
+    )
 
 
 def integer_constants(fixed: FixedNetwork) -> IntegerConstants:
@@ -168,6 +214,7 @@ def integer_constants(fixed: FixedNetwork) -> IntegerConstants:
         inhibition=INHIBITIONS.index(network.inhibition),
         population_size=int(network.population_size),
         settle_steps=int(network.settle_steps),
+        n_steps=int(network.presentation_steps),
         decay=fixed.decay,
         octaves_mantissa=fixed.octaves_multiplier.mantissa,
         octaves_shift=fixed.octaves_multiplier.shift,

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from softhebb_spiking._compiled import LANES
+from softhebb_spiking._compiled import padded
 from softhebb_spiking.backends._event_draws import (
     BLOCK_UNITS,
     Intensities,
-    Spikes,
     candidate_surplus,
+    new_spikes,
 )
+from softhebb_spiking.backends._event_inputs import Given, new_inputs, nothing_given
 from softhebb_spiking.backends._event_kernel import (
     EXACT,
     FEEDBACK,
     GRADED,
     LARGEST_SHARED_RHO,
     Constants,
-    Given,
-    Inputs,
     Layer,
     Record,
+    Scratch,
     Task,
     present,
 )
+from softhebb_spiking.backends._threads import run_threads
 from softhebb_spiking.encoding import (
     input_probabilities,
     psp_decay,
@@ -35,15 +35,12 @@ from softhebb_spiking.encoding import (
     spike_thresholds,
 )
 from softhebb_spiking.params import INHIBITIONS, NetworkParams, Run
-from softhebb_spiking.philox import STEPS_OF_BLOCK
 from softhebb_spiking.validation import FloatArray, IntArray
 
 PRECISIONS = {"single": np.float32, "double": np.float64}
 _INHIBITION_CODES = dict(zip(INHIBITIONS, (FEEDBACK, GRADED, EXACT), strict=True))
 # Threads that learn together wait for each other twice a step; below this it does not pay.
 _FEWEST_UNITS_OF_A_THREAD = 1024
-# Small arrays of two threads must not share a cache line.
-_PADDING = 64
 
 
 class FloatEngine:
@@ -57,6 +54,11 @@ class FloatEngine:
         Of weights and drives.
     n_threads : int
         Threads at most. Samples are shared out if nothing is learned, units otherwise.
+
+    Attributes
+    ----------
+    n_threads : int
+        Threads that present the samples.
     """
 
     def __init__(self, run: Run, precision: str, n_threads: int) -> None:
@@ -84,37 +86,35 @@ class FloatEngine:
         )
         if run.learn:
             n_threads = min(n_threads, max(1, run.network.n_units // _FEWEST_UNITS_OF_A_THREAD))
-        self._n_threads = n_threads
+        self.n_threads = n_threads
         self._layers = [self._layer() for _ in range(1 if run.learn else n_threads)]
-        self._inputs = [self._scratch() for _ in range(n_threads)]
+        self._inputs = [
+            (new_inputs(run.network.n_features), self._scratch()) for _ in range(n_threads)
+        ]
         self.probes = {name: np.zeros(shape) for name, shape in run.probe_shapes().items()}
 
     def present_many(self, begin: int, end: int, spike_counts: IntArray) -> None:
         """Show samples begin … end − 1, of which nothing is kept but their counts."""
-        nothing = _no_spikes(), _no_record(self._dtype)
-        n_threads = self._n_threads
+        nothing = nothing_given(), _no_record(self._dtype)
+        n_threads = self.n_threads
 
         def part(thread: int) -> bool:
             members: tuple[Any, ...]
             if self._run.learn:
-                members = self._layers[0], self._inputs[thread], self._task, begin, end
+                members = self._layers[0], *self._inputs[thread], self._task, begin, end
                 position = thread, n_threads
             else:
                 bounds = np.linspace(begin, end, n_threads + 1).astype(int)[thread : thread + 2]
-                members = self._layers[thread], self._inputs[thread], self._task, *map(int, bounds)
+                members = self._layers[thread], *self._inputs[thread], self._task, *map(int, bounds)
                 position = 0, 1
             return bool(present(self._constants, *members, *nothing, spike_counts, *position))
 
         self._layers[0].arrivals[:] = 0
-        if n_threads == 1:
-            part(0)
-            return
-        with ThreadPoolExecutor(n_threads) as pool:
-            if not all(pool.map(part, range(n_threads))):
-                raise RuntimeError(
-                    "a thread of the event engine was lost: the others waited for it for tens of "
-                    "seconds. Run with n_threads=1, or on a machine that is less busy."
-                )
+        if not all(run_threads(part, n_threads)):
+            raise RuntimeError(
+                "a thread of the event engine was lost: the others waited for it for tens of "
+                "seconds. Run with n_threads=1, or on a machine that is less busy."
+            )
 
     def present_one(
         self, sample: int, given: Given, record: dict[str, IntArray], spike_counts: IntArray
@@ -123,7 +123,7 @@ class FloatEngine:
         nothing = _no_record(self._dtype)._asdict()
         probes = {name: values[sample] for name, values in self.probes.items()}
         kept = Record(**nothing | record | probes | {"wanted": bool(record or probes)})
-        members = self._layers[0], self._inputs[0], self._task, sample, sample + 1
+        members = self._layers[0], *self._inputs[0], self._task, sample, sample + 1
         present(self._constants, *members, given, kept, spike_counts, 0, 1)
         if self._run.restart:
             self._restart()
@@ -170,53 +170,28 @@ class FloatEngine:
             scales=self._scales,
             log_prior=self._log_prior,
             bias=self._bias,
-            u=_padded(2 * n_units, dtype).reshape(2, n_units),
+            u=padded(2 * n_units, dtype).reshape(2, n_units),
             intensities=Intensities(
-                relative=_padded(n_units, dtype),
-                largest=_padded(n_blocks, np.float64),
-                total=_padded(n_blocks, np.float64),
-                rate=_padded(n_blocks, np.float64),
-                expected=_padded(n_blocks, np.float64),
+                relative=padded(n_units, dtype),
+                largest=padded(n_blocks, np.float64),
+                total=padded(n_blocks, np.float64),
+                rate=padded(n_blocks, np.float64),
+                expected=padded(n_blocks, np.float64),
             ),
-            spikes=Spikes(
-                n_events=_padded(1, np.int64),
-                units=_padded(n_units, np.int64),
-                counts=_padded(n_units, np.int64),
-                count_of_unit=_padded(n_units, np.int64),
-            ),
-            pool=_padded(4, np.float64),
-            arrivals=_padded(1, np.int64),
+            spikes=new_spikes(n_units),
+            pool=padded(4, np.float64),
+            arrivals=padded(1, np.int64),
         )
 
-    def _scratch(self) -> Inputs:
+    def _scratch(self) -> Scratch:
         net = self._run.network
-        n_features = net.n_features
-        return Inputs(
-            active=_padded(n_features + LANES, np.int32),
-            position=_padded(n_features, np.int32),
-            thresholds=_padded(n_features, np.uint64),
-            high=_padded(n_features + LANES, np.uint8),
-            words=_padded(4 * n_features, np.uint32).reshape(4, n_features),
-            drawn=_padded(STEPS_OF_BLOCK * (n_features + LANES), np.uint8).reshape(
-                STEPS_OF_BLOCK, n_features + LANES
-            ),
-            fired=_padded(n_features + LANES, np.int32),
-            rows=_padded(n_features + LANES, np.int32),
-            psp=_padded(n_features, self._dtype),
-            current=_padded(net.n_units, self._dtype),
-            growth=_padded(net.n_units, self._dtype),
-            candidates=_padded(4, np.int64),
-            barriers=_padded(1, np.int64),
+        return Scratch(
+            psp=padded(net.n_features, self._dtype),
+            current=padded(net.n_units, self._dtype),
+            growth=padded(net.n_units, self._dtype),
+            candidates=padded(4, np.int64),
+            barriers=padded(1, np.int64),
         )
-
-
-def _padded(n: int, dtype: Any) -> Any:
-    return np.zeros(n + 2 * _PADDING, dtype)[_PADDING : _PADDING + n]
-
-
-def _no_spikes() -> Given:
-    nothing = np.empty(0, np.int64)
-    return Given(input_starts=nothing, inputs=nothing, output_counts=np.empty((0, 0), np.int64))
 
 
 def _no_record(dtype: Any) -> Record:

@@ -18,16 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softhebb_spiking._compiled import (
-    LANES,
-    bits_below,
-    bits_equal,
-    count_bits,
-    inlined_kernel,
-    kernel,
-    lowest_bit,
-    wait_for_all,
-)
+from softhebb_spiking._compiled import inlined_kernel, kernel, wait_for_all
 from softhebb_spiking.backends._event_draws import (
     BLOCK_UNITS,
     Intensities,
@@ -42,8 +33,7 @@ from softhebb_spiking.backends._event_draws import (
     log_normalizer,
     set_rates,
 )
-from softhebb_spiking.encoding import is_below
-from softhebb_spiking.philox import INPUT_STREAM, STEPS_OF_BLOCK, bytes_of_steps
+from softhebb_spiking.backends._event_inputs import receive_inputs, start_sample
 from softhebb_spiking.validation import FloatArray, IntArray
 
 FEEDBACK, GRADED, EXACT = range(3)
@@ -53,7 +43,6 @@ _SMALLEST_SCALE = 1e-6
 # Values that decay go to zero here: processors are slow with denormal numbers.
 _NEGLIGIBLE = 1e-30
 _UNITS_AT_ONCE = 1024
-_BITS_AT_ONCE = 8
 
 
 class Constants(NamedTuple):
@@ -87,18 +76,10 @@ class Layer(NamedTuple):
     arrivals: IntArray
 
 
-class Inputs(NamedTuple):
-    """One thread's scratch: the inputs that the sample drives, by position among them."""
+class Scratch(NamedTuple):
+    """What one thread needs beside the inputs."""
 
-    active: NDArray[np.int32]
-    position: NDArray[np.int32]  # of every input
-    thresholds: NDArray[np.uint64]
-    high: NDArray[np.uint8]  # high bytes of thresholds, and beyond the last position
-    words: NDArray[np.uint32]
-    drawn: NDArray[np.uint8]  # high bytes of the words of sixteen steps
-    fired: NDArray[np.int32]  # positions
-    rows: NDArray[np.int32]  # the inputs at these positions
-    psp: FloatArray
+    psp: FloatArray  # by position
     current: FloatArray
     growth: FloatArray  # of the events of a step
     candidates: IntArray  # in four steps
@@ -116,14 +97,6 @@ class Task(NamedTuple):
     first_sample: int
 
 
-class Given(NamedTuple):
-    """Spikes of one sample that are not drawn; empty arrays where they are."""
-
-    input_starts: IntArray
-    inputs: IntArray
-    output_counts: IntArray
-
-
 class Record(NamedTuple):
     """Where one sample's spikes and probes go; empty arrays are not filled."""
 
@@ -138,7 +111,7 @@ class Record(NamedTuple):
 
 @kernel(nogil=True)
 def present(  # type: ignore[no-untyped-def]
-    net, layer, inputs, task, begin, end, given, record, spike_counts, thread, n_threads
+    net, layer, inputs, scratch, task, begin, end, given, record, spike_counts, thread, n_threads
 ):
     """Show samples begin … end − 1 and count their spikes; False if another thread is lost.
 
@@ -147,100 +120,39 @@ def present(  # type: ignore[no-untyped-def]
     n_units = layer.bias.size
     share = -(-layer.intensities.total.size // n_threads) * BLOCK_UNITS
     first, last = min(thread * share, n_units), min((thread + 1) * share, n_units)
-    inputs.barriers[0] = 0
+    scratch.barriers[0] = 0
     for sample in range(begin, end):
-        n_active = _start_sample(inputs, task.thresholds[sample], given)
+        n_active = start_sample(inputs, task.thresholds[sample], given)
+        scratch.psp[:n_active] = 0.0
         layer.u[0, first:last] = 0.0
         for step in range(net.n_steps):
             u, next_u = layer.u[step & 1], layer.u[1 - (step & 1)]
             n_events = _fire_together(
-                net, layer, u, inputs, task, given, record, sample, step, thread, n_threads
+                net, layer, u, scratch, task, given, record, sample, step, thread, n_threads
             )
             if n_events < 0:
                 return False
-            n_fired = _receive_inputs(inputs, n_active, task, given, sample, step)
+            n_fired = receive_inputs(
+                inputs, n_active, given, task.seed, task.first_sample + sample, step
+            )
             if task.learning_rates[sample] > 0.0 or record.psp.size:
-                _follow_psp(net.unit_decay, task.gains[sample], inputs, n_active, n_fired)
-            _advance_units(net, layer, inputs, n_fired, task.gains[sample], u, next_u, first, last)
+                _follow_psp(net.unit_decay, task.gains[sample], inputs, scratch, n_active, n_fired)
+            _advance_units(
+                net, layer, inputs, scratch, n_fired, task.gains[sample], u, next_u, first, last
+            )
             if n_events > 0 and step >= net.settle_steps:
                 if thread == 0:
-                    _count(layer.spikes, n_events, spike_counts[sample])
-                _learn(layer, u, inputs, task, sample, n_active, n_events, first, last)
+                    count_spikes(layer.spikes, n_events, spike_counts[sample])
+                _learn(layer, u, inputs, scratch, task, sample, n_active, n_events, first, last)
             if record.wanted:
-                _record(net, layer, u, inputs, n_active, n_fired, n_events, step, record)
+                _record(net, layer, u, inputs, scratch, n_active, n_fired, n_events, step, record)
     return True
 
 
-@kernel()
-def _start_sample(inputs, thresholds, given):  # type: ignore[no-untyped-def]
-    """List the inputs that can fire; return how many."""
-    n_active = 0
-    drawn = given.input_starts.size == 0
-    if not drawn:
-        inputs.position[:] = -1
-        for i in given.inputs:
-            inputs.position[i] = 0
-    for i in range(thresholds.size):
-        if (drawn and thresholds[i] > 0) or (not drawn and inputs.position[i] == 0):
-            inputs.active[n_active] = i
-            inputs.position[i] = n_active
-            inputs.thresholds[n_active] = thresholds[i]
-            inputs.high[n_active] = min(thresholds[i] >> np.uint64(24), np.uint64(255))
-            inputs.psp[n_active] = 0.0
-            n_active += 1
-    return n_active
-
-
 @inlined_kernel()
-def _receive_inputs(inputs, n_active, task, given, sample, step):  # type: ignore[no-untyped-def]
-    """List the inputs that fire in a step; return how many."""
-    if given.input_starts.size:
-        spikes = given.inputs[given.input_starts[step] : given.input_starts[step + 1]]
-        for j in range(spikes.size):
-            inputs.rows[j] = spikes[j]
-            inputs.fired[j] = inputs.position[spikes[j]]
-        return spikes.size
-    number = task.first_sample + sample
-    lane = step % STEPS_OF_BLOCK
-    if lane == 0:
-        active, block = inputs.active[:n_active], step // STEPS_OF_BLOCK
-        bytes_of_steps(task.seed, INPUT_STREAM, number, block, active, inputs.words, inputs.drawn)
-    return list_spikes(inputs, inputs.drawn[lane], n_active, task.seed, number, step)
-
-
-@inlined_kernel()
-def list_spikes(inputs, drawn, n_active, seed, number, step):  # type: ignore[no-untyped-def]
-    """List the inputs with words below their thresholds, of which `drawn` are the high bytes."""
-    high, active, fired, rows = inputs.high, inputs.active, inputs.fired, inputs.rows
-    n_fired = 0
-    for start in range(0, n_active, LANES):
-        bits, ties = bits_below(drawn, high, start), bits_equal(drawn, high, start)
-        if n_active - start < LANES:
-            valid = np.uint32((1 << (n_active - start)) - 1)
-            bits, ties = bits & valid, ties & valid
-        while ties != 0:
-            p = lowest_bit(ties)
-            ties &= np.uint32(ties - np.uint32(1))
-            threshold = inputs.thresholds[start + p]
-            if is_below(drawn[start + p], threshold, seed, number, step, active[start + p]):
-                bits |= np.uint32(1 << p)
-        n_bits = count_bits(bits)
-        for done in range(0, n_bits, _BITS_AT_ONCE):
-            # As many each time: what is written beyond the last bit is overwritten, and a loop of
-            # a fixed length costs less than to mispredict where it ends.
-            for j in range(_BITS_AT_ONCE):
-                p = start + (lowest_bit(bits) & (LANES - 1))
-                bits &= np.uint32(bits - np.uint32(1))
-                fired[n_fired + done + j] = p
-                rows[n_fired + done + j] = active[p]
-        n_fired += n_bits
-    return n_fired
-
-
-@inlined_kernel()
-def _follow_psp(decay, gain, inputs, n_active, n_fired):  # type: ignore[no-untyped-def]
+def _follow_psp(decay, gain, inputs, scratch, n_active, n_fired):  # type: ignore[no-untyped-def]
     """Apply s ← d s + g [fired]."""
-    psp = inputs.psp
+    psp = scratch.psp
     for p in range(n_active):
         decayed = decay * psp[p]
         psp[p] = decayed if decayed > _NEGLIGIBLE else psp.dtype.type(0.0)
@@ -249,14 +161,14 @@ def _follow_psp(decay, gain, inputs, n_active, n_fired):  # type: ignore[no-unty
 
 
 @inlined_kernel()
-def _advance_units(net, layer, inputs, n_fired, gain, u, next_u, first, last):  # type: ignore[no-untyped-def]
+def _advance_units(net, layer, inputs, scratch, n_fired, gain, u, next_u, first, last):  # type: ignore[no-untyped-def]
     """Set the drive of the next step, d u + a with a_k = g Σ_fired w_ki, for a range of units."""
     decay, height = net.unit_decay, u.dtype.type(gain)
     for start in range(first, last, _UNITS_AT_ONCE):
         stop = min(start + _UNITS_AT_ONCE, last)
         # Compilers make vectors only of loops from 0 on.
         now, then, scales = u[start:stop], next_u[start:stop], layer.scales[start:stop]
-        current = inputs.current[: now.size]
+        current = scratch.current[: now.size]
         if n_fired == 0:
             for k in range(now.size):
                 decayed = decay * now[k]
@@ -301,7 +213,7 @@ def _sum_rows(columns, rows, n_rows, start, stop, total):  # type: ignore[no-unt
 
 @inlined_kernel()
 def _fire_together(  # type: ignore[no-untyped-def]
-    net, layer, u, inputs, task, given, record, sample, step, thread, n_threads
+    net, layer, u, scratch, task, given, record, sample, step, thread, n_threads
 ):
     """Let the populations fire; return how many did, −1 if a thread is lost.
 
@@ -314,7 +226,7 @@ def _fire_together(  # type: ignore[no-untyped-def]
     if net.inhibition == EXACT:
         # Σ ρ is known beforehand, and so whether a spike can be at all.
         if not outputs_given:
-            n_candidates = _number_of_candidates(net, inputs, task, sample, step)
+            n_candidates = _number_of_candidates(net, scratch, task, sample, step)
         rates_wanted = n_candidates > 0 or record.inhibition.size > 0
     else:
         rates_wanted = net.inhibition == GRADED or not outputs_given
@@ -322,23 +234,23 @@ def _fire_together(  # type: ignore[no-untyped-def]
         share = -(-layer.intensities.total.size // n_threads) * BLOCK_UNITS
         first, last = thread * share, min((thread + 1) * share, u.size)
         find_intensities(net.concentration, u, layer.bias, first, last, layer.intensities)
-        if not wait_for_all(layer.arrivals, n_threads, inputs.barriers):
+        if not wait_for_all(layer.arrivals, n_threads, scratch.barriers):
             return -1
     elif not outputs_given:
         return 0
     if thread == 0:
         _fire(net, layer, task, given, sample, step, n_candidates)
-    if not wait_for_all(layer.arrivals, n_threads, inputs.barriers):
+    if not wait_for_all(layer.arrivals, n_threads, scratch.barriers):
         return -1
     return layer.spikes.n_events[0]
 
 
 @inlined_kernel()
-def _number_of_candidates(net, inputs, task, sample, step):  # type: ignore[no-untyped-def]
+def _number_of_candidates(net, scratch, task, sample, step):  # type: ignore[no-untyped-def]
     if step % 4 == 0:
         number = task.first_sample + sample
-        draw_four_numbers(net.surplus * net.total_rate, task.seed, number, step, inputs.candidates)
-    return inputs.candidates[step % 4]
+        draw_four_numbers(net.surplus * net.total_rate, task.seed, number, step, scratch.candidates)
+    return scratch.candidates[step % 4]
 
 
 @kernel()
@@ -399,23 +311,24 @@ def _draw(net, layer, task, sample, step, n_candidates):  # type: ignore[no-unty
 
 
 @kernel()
-def _count(spikes, n_events, spike_counts):  # type: ignore[no-untyped-def]
+def count_spikes(spikes, n_events, spike_counts):  # type: ignore[no-untyped-def]
+    """Add the spikes of a step to those of the sample, by population."""
     for event in range(n_events):
         spike_counts[spikes.units[event]] += spikes.counts[event]
 
 
 @kernel()
-def _learn(layer, u, inputs, task, sample, n_active, n_events, first, last):  # type: ignore[no-untyped-def]
+def _learn(layer, u, inputs, scratch, task, sample, n_active, n_events, first, last):  # type: ignore[no-untyped-def]
     rate = task.learning_rates[sample]
     if rate > 0.0:
-        _learn_columns(layer, u, inputs, n_active, n_events, rate, first, last)
+        _learn_columns(layer, u, inputs, scratch, n_active, n_events, rate, first, last)
     rate = task.prior_learning_rates[sample]
     if rate > 0.0:
         _learn_log_prior(layer, n_events, rate, first, last)
 
 
 @kernel()
-def _learn_columns(layer, u, inputs, n_active, n_events, learning_rate, first, last):  # type: ignore[no-untyped-def]
+def _learn_columns(layer, u, inputs, scratch, n_active, n_events, learning_rate, first, last):  # type: ignore[no-untyped-def]
     """Apply w_k ← w_k + η n_k (s − u_k w_k) to the populations that fired in a range of units."""
     units, counts, columns = layer.spikes.units, layer.spikes.counts, layer.columns
     for event in range(n_events):
@@ -427,13 +340,13 @@ def _learn_columns(layer, u, inputs, n_active, n_events, learning_rate, first, l
                 _write_out(columns, k, scale)
                 scale = 1.0
             layer.scales[k] = scale
-            inputs.growth[event] = eta / layer.scales[k]
+            scratch.growth[event] = eta / layer.scales[k]
     for p in range(n_active):
-        row, s = columns[inputs.active[p]], inputs.psp[p]
+        row, s = columns[inputs.active[p]], scratch.psp[p]
         for event in range(n_events):
             k = units[event]
             if first <= k < last:
-                row[k] += inputs.growth[event] * s
+                row[k] += scratch.growth[event] * s
 
 
 @kernel()
@@ -461,7 +374,7 @@ def _learn_log_prior(layer, n_events, rate, first, last):  # type: ignore[no-unt
 
 
 @kernel()
-def _record(net, layer, u, inputs, n_active, n_fired, n_events, step, record):  # type: ignore[no-untyped-def]
+def _record(net, layer, u, inputs, scratch, n_active, n_fired, n_events, step, record):  # type: ignore[no-untyped-def]
     """Write down what is wanted of a step."""
     if record.output_counts.size:
         for event in range(n_events):
@@ -473,11 +386,11 @@ def _record(net, layer, u, inputs, n_active, n_fired, n_events, step, record):  
             record.inputs[start + j] = inputs.rows[j]
         record.input_starts[step + 1] = start + n_fired
     if step >= net.settle_steps:
-        _probe(layer, u, inputs, n_active, step - net.settle_steps, record)
+        _probe(layer, u, inputs, scratch, n_active, step - net.settle_steps, record)
 
 
 @kernel()
-def _probe(layer, u, inputs, n_active, reading, record):  # type: ignore[no-untyped-def]
+def _probe(layer, u, inputs, scratch, n_active, reading, record):  # type: ignore[no-untyped-def]
     if record.drive.size:
         for k in range(u.size):
             record.drive[reading, k] = u[k]
@@ -485,4 +398,4 @@ def _probe(layer, u, inputs, n_active, reading, record):  # type: ignore[no-unty
         record.inhibition[reading] = layer.pool[3]
     if record.psp.size:
         for p in range(n_active):
-            record.psp[reading, inputs.active[p]] = inputs.psp[p]
+            record.psp[reading, inputs.active[p]] = scratch.psp[p]
