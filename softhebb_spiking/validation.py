@@ -77,15 +77,15 @@ def check_choice(name: str, value: object, accepted: Sequence[str]) -> str:
     return value
 
 
-def as_float_matrix(name: str, values: Any) -> FloatArray:
-    """Return `values` as a finite, non-empty, two-dimensional float64 array.
+def as_matrix(name: str, values: Any) -> NDArray[Any]:
+    """Return `values` as a non-empty, two-dimensional array of real numbers, copied only if needed.
 
     Raises
     ------
     TypeError
         If the values are not numbers.
     ValueError
-        If the array is empty, has another number of dimensions, or holds NaN or infinity.
+        If the array is empty or has another number of dimensions.
     """
     if hasattr(values, "toarray"):
         raise TypeError(f"{name} is a sparse matrix; pass a dense array, e.g. {name}.toarray().")
@@ -104,17 +104,70 @@ def as_float_matrix(name: str, values: Any) -> FloatArray:
         raise ValueError(
             f"{name} is empty: got shape {array.shape}, needs at least one row and one feature."
         )
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
-        raise ValueError(
-            f"{name} must be finite, got {array[row, column]} at row {row}, feature {column}. "
-            "Remove or impute such entries first."
-        )
     return array
 
 
-def unit_norm_samples(X: Any, n_features: int | None = None) -> FloatArray:
+def as_float_matrix(name: str, values: Any) -> FloatArray:
+    """Return `values` as a finite, non-empty, two-dimensional float64 array: always a copy.
+
+    Raises
+    ------
+    TypeError
+        If the values are not numbers.
+    ValueError
+        If the array is empty, has another number of dimensions, or holds NaN or infinity.
+    """
+    # In C order, whatever came: sums over rows then round alike for the same numbers.
+    array = as_matrix(name, values).astype(np.float64, order="C")
+    _check_finite(name, array, 0)
+    return array
+
+
+def check_n_features(found: int, expected: int) -> None:
+    """Raise `ValueError` unless samples have the features that a network was built for."""
+    if found != expected:
+        raise ValueError(
+            f"X has {found} features, but this network was built for "
+            f"{expected} features. Pass samples of shape (n_samples, {expected})."
+        )
+
+
+def check_rows(rows: NDArray[Any], first_row: int = 0) -> None:
+    """Raise unless every row has a direction and can become firing rates; copies no array.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows, n_features)
+        Real numbers of any type.
+    first_row : int
+        Number of the first row in the data that these rows are a part of, for the message.
+
+    Raises
+    ------
+    ValueError
+        If an entry is negative, NaN or infinite, or a row is all zero.
+    """
+    with np.errstate(invalid="ignore"):
+        peak, low = rows.max(axis=1), rows.min()
+        if low >= 0 and (peak > 0).all() and np.isfinite(peak).all():
+            return
+    _check_finite("X", rows, first_row)
+    negative = np.argwhere(rows < 0)
+    if negative.size:
+        row, column = negative[0]
+        raise ValueError(
+            f"X must be non-negative (features become firing rates), got "
+            f"{rows[row, column]} at row {first_row + row}, feature {column}. Shift the data, or "
+            "split each feature into an on and an off channel."
+        )
+    row = first_row + int(np.flatnonzero(peak == 0)[0])
+    raise ValueError(
+        f"X has an all-zero row (row {row}): it has no direction and cannot be scaled to "
+        "unit norm. Remove such rows."
+    )
+
+
+def unit_norm_samples(X: Any, n_features: int | None = None, *, first_row: int = 0) -> FloatArray:
     """Return non-negative samples scaled to unit L2 norm.
 
     Parameters
@@ -123,6 +176,8 @@ def unit_norm_samples(X: Any, n_features: int | None = None) -> FloatArray:
         Non-negative samples.
     n_features : int, optional
         The number of features the network was built for.
+    first_row : int
+        Number of the first row in the data that `X` is a part of, for messages.
 
     Returns
     -------
@@ -135,31 +190,26 @@ def unit_norm_samples(X: Any, n_features: int | None = None) -> FloatArray:
         If `X` is not a finite, non-negative matrix with a positive entry in every row and the
         expected number of features.
     """
-    samples = as_float_matrix("X", X)
-    if n_features is not None and samples.shape[1] != n_features:
-        raise ValueError(
-            f"X has {samples.shape[1]} features, but this network was built for "
-            f"{n_features} features. Pass samples of shape (n_samples, {n_features})."
-        )
-    if (samples < 0).any():
-        row, column = np.argwhere(samples < 0)[0]
-        raise ValueError(
-            f"X must be non-negative (features become firing rates), got "
-            f"{samples[row, column]} at row {row}, feature {column}. Shift the data, or split "
-            "each feature into an on and an off channel."
-        )
-    peak = samples.max(axis=1, keepdims=True)
-    if (peak == 0).any():
-        row = int(np.flatnonzero(peak[:, 0] == 0)[0])
-        raise ValueError(
-            f"X has an all-zero row (row {row}): it has no direction and cannot be scaled to "
-            "unit norm. Remove such rows."
-        )
+    matrix = as_matrix("X", X)
+    if n_features is not None:
+        check_n_features(matrix.shape[1], n_features)
+    samples = matrix.astype(np.float64, order="C")
+    check_rows(samples, first_row)
     # Dividing by the peak first keeps the squares of tiny or huge entries inside the float range.
     # In place, because data sets are large and `samples` is a copy already.
-    samples /= peak
+    samples /= samples.max(axis=1, keepdims=True)
     samples /= np.sqrt(np.einsum("ij,ij->i", samples, samples))[:, np.newaxis]
     return samples
+
+
+def _check_finite(name: str, rows: NDArray[Any], first_row: int) -> None:
+    finite = np.isfinite(rows)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"{name} must be finite, got {rows[row, column]} at row {first_row + row}, feature "
+            f"{column}. Remove or impute such entries first."
+        )
 
 
 def as_generator(random_state: object) -> np.random.Generator:

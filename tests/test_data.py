@@ -90,13 +90,11 @@ def test_idx_files(
         root = None
     found = load_dataset("fashion-mnist", root=root)
     assert (found.name, found.image_shape) == ("fashion-mnist", (3, 2))
-    expected = content("train-images-idx3-ubyte").reshape(5, 6) / 255.0
-    # Single precision: half a unit in the last place.
-    np.testing.assert_allclose(found.X_train, expected, rtol=2.0**-24)
+    np.testing.assert_array_equal(found.X_train, content("train-images-idx3-ubyte").reshape(5, 6))
     np.testing.assert_array_equal(found.y_train, content("train-labels-idx1-ubyte"))
     assert found.X_test.shape == (4, 6)
     np.testing.assert_array_equal(found.y_test, content("t10k-labels-idx1-ubyte"))
-    assert found.X_train.dtype == np.float32
+    assert found.X_train.dtype == found.X_test.dtype == np.uint8
     assert found.y_train.dtype == np.int64
 
 
@@ -158,9 +156,10 @@ IMAGES = idx_bytes(content("train-images-idx3-ubyte"))
         (IMAGES[:-1], "holds 29 bytes"),
         (IMAGES + b"x", "holds 31 bytes"),
         (b"\x00\x00\x0d" + IMAGES[3:], "type 13"),
-        (b"PK" + IMAGES[2:], "not an IDX file"),
+        (b"PK" + IMAGES[2:], "cannot be read as an IDX file"),
+        (IMAGES[:4] + b"\xff" * 12, "cannot be read as an IDX file"),
     ],
-    ids=["empty", "header", "shape", "one short", "one more", "float data", "foreign"],
+    ids=["empty", "header", "shape", "one short", "one more", "float data", "foreign", "vast"],
 )
 def test_broken_idx_files(tmp_path: Path, broken: bytes, fragment: str) -> None:
     write_files(tmp_path)
