@@ -133,7 +133,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
             zeros, kind, n_dims = struct.unpack(">HBB", file.read(4))
             if (zeros, kind) != (0, _IDX_UNSIGNED_BYTE):
                 raise ValueError(
-                    f"its header says type {kind}, a file of unsigned bytes has {_IDX_UNSIGNED_BYTE}"
+                    f"its header says type {kind}, unsigned bytes are type {_IDX_UNSIGNED_BYTE}"
                 )
             shape = struct.unpack(f">{n_dims}I", file.read(4 * n_dims))
             data = np.empty(math.prod(shape), np.uint8)

@@ -13,19 +13,23 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from softhebb_spiking import theory
+from softhebb_spiking._checkpoint_keeper import CheckpointKeeper
+from softhebb_spiking.checkpoint import Checkpoint
+from softhebb_spiking.initialization import INITS, initial_weights
+from softhebb_spiking.samples import CHUNK_SAMPLES, ArraySamples, Samples, as_samples
 from softhebb_spiking.serialization import save_model
+from softhebb_spiking.training import Callback, Schedule, learn_in_chunks
 from softhebb_spiking.validation import (
     FloatArray,
     as_float_matrix,
     as_generator,
     check_choice,
     check_integer,
+    check_n_features,
     check_real,
     unit_norm_samples,
 )
 
-INITS = ("data", "random")
-_SPREAD_OF_DATA_INIT = 0.5
 _STATE = ("weights_", "log_prior_", "n_features_in_", "n_samples_seen_", "weight_scales_")
 
 MixtureT = TypeVar("MixtureT", bound="SoftHebbMixture")

@@ -36,16 +36,10 @@ def save_model(model: SoftHebbMixture, path: str | Path) -> None:
     OSError
         If the folder cannot be written to.
     """
-    params = model.get_params()
-    if not isinstance(params["random_state"], int | np.integer | None):
-        raise TypeError(
-            "random_state must be an integer or None to be saved, got "
-            f"{type(params['random_state']).__name__}; use set_params(random_state=...) first."
-        )
     metadata = {
         "format": _FORMAT,
         "class": type(model).__name__,
-        "params": json.dumps(params, default=_as_python_number),
+        "params": params_as_json(model),
         "n_samples_seen": str(model.n_samples_seen_),
     }
     tensors = {
@@ -54,15 +48,70 @@ def save_model(model: SoftHebbMixture, path: str | Path) -> None:
     }
     if hasattr(model, "weight_scales_"):
         tensors["weight_scales"] = np.ascontiguousarray(model.weight_scales_)
+    check_writable_file(path)
+    write_whole(path, save(tensors, metadata))  # its own save_file makes private files
+
+
+def params_as_json(model: SoftHebbMixture) -> str:
+    """Return the parameters of an estimator as they are written to files.
+
+    Raises
+    ------
+    TypeError
+        If a parameter, such as a Generator as `random_state`, cannot be written.
+    """
+    params = model.get_params()
+    if not isinstance(params["random_state"], int | np.integer | None):
+        raise TypeError(
+            "random_state must be an integer or None to be saved, got "
+            f"{type(params['random_state']).__name__}; use set_params(random_state=...) first."
+        )
+    return json.dumps(params, default=_as_python_number)
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all, and survives a loss of power once it is there.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write; what it held before is kept until all of the content is on the disk.
+    content : bytes
+        What it shall hold.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, such as on a full disk; nothing is left behind.
+    """
     target = Path(path)
-    check_writable_file(target)
-    scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    scratch = target.with_name(f"{_scratch_prefix(target)}{uuid.uuid4().hex}")
     try:
-        scratch.write_bytes(save(tensors, metadata))  # its own save_file makes private files
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(scratch, target)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name
+    finally:
+        os.close(folder)
+
+
+def remove_scratch_files(path: str | Path) -> None:
+    """Remove what processes killed while they wrote the file at `path` have left beside it."""
+    target = Path(path)
+    for item in target.parent.iterdir():
+        if item.name.startswith(_scratch_prefix(target)):
+            item.unlink(missing_ok=True)
+
+
+def _scratch_prefix(target: Path) -> str:
+    return f".{target.name}.partial-"
 
 
 def check_writable_file(path: str | Path) -> None:
