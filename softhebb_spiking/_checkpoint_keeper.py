@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from softhebb_spiking.checkpoint import (
@@ -33,6 +34,7 @@ _NAMES = {
     "shape": "the shape of X",
     "dtype": "the dtype of X",
     "digest": "the hash of X",
+    "initial": "the hash of the initial weights and log prior",
 }
 
 
@@ -47,6 +49,8 @@ class CheckpointKeeper:
         What is trained.
     samples : Samples
         What it is trained on.
+    initial : tuple of arrays or None
+        Weights and log prior that were given to start from.
     state_names : tuple of str
         Attributes that hold what is learned.
 
@@ -68,7 +72,12 @@ class CheckpointKeeper:
     """
 
     def __init__(
-        self, options: Checkpoint, estimator: Any, samples: Samples, state_names: tuple[str, ...]
+        self,
+        options: Checkpoint,
+        estimator: Any,
+        samples: Samples,
+        initial: tuple[Any, ...],
+        state_names: tuple[str, ...],
     ) -> None:
         self._path = Path(options.path)
         self._every_samples = options.every_samples
@@ -76,7 +85,7 @@ class CheckpointKeeper:
         if self._every_samples is None and self._interval_s is None:
             self._interval_s = _DEFAULT_INTERVAL_S
         self._estimator, self._state_names = estimator, state_names
-        self._training = _describe(estimator, samples)
+        self._training = _describe(estimator, samples, initial)
         self._streamed = samples.kind == "stream"
         self._digest = _new_digest()
         check_writable_file(self._path)
@@ -162,19 +171,19 @@ class CheckpointKeeper:
         }
         record = TrainingRecord(training=training, state=state, position=position, key=key)
         try:
-            write_whole(self._path, _as_bytes(record))
+            write_checkpoint(self._path, record)
         except OSError as error:
             kept = (
-                "the one before is whole, go on from it with resume" if self._path.exists() else ""
+                "the one before is whole: go on from it" if self._path.exists() else "none is lost"
             )
             raise OSError(
                 error.errno,
                 f"cannot write the checkpoint at {self._path}: {error.strerror}. Training stopped; "
-                f"{kept or 'there is none before it'}. Make room, or choose another path",
+                f"{kept} when there is room, or choose another path",
             ) from error
 
 
-def _describe(estimator: Any, samples: Samples) -> dict[str, Any]:
+def _describe(estimator: Any, samples: Samples, initial: tuple[Any, ...]) -> dict[str, Any]:
     """Return what has to be the same when a training goes on."""
     from softhebb_spiking import __version__
 
@@ -186,12 +195,19 @@ def _describe(estimator: Any, samples: Samples) -> dict[str, Any]:
         "shape": list(samples.shape),
         "dtype": samples.dtype,
         "digest": _digest_of(samples),
+        "initial": [None if array is None else _digest_of_array(array) for array in initial],
         **{f"parameter {name}": value for name, value in params.items()},
     }
 
 
 def _new_digest() -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=16)
+
+
+def _digest_of_array(array: Any) -> str:
+    digest = _new_digest()
+    digest.update(np.ascontiguousarray(array, np.float64).tobytes())
+    return digest.hexdigest()
 
 
 def _digest_of(samples: Samples) -> str | None:

@@ -27,8 +27,8 @@ _FORMAT = "softhebb-spiking checkpoint 1"
 class Checkpoint:
     """Where and when `fit` writes a checkpoint, and whether it goes on from one.
 
-    Learning runs in chunks of about a thousand samples, whose bounds nothing moves, so that results do
-    not depend on checkpoints. One is written at the end of a chunk if enough samples or
+    Learning runs in chunks of about a thousand samples, whose bounds nothing moves, so that
+    results do not depend on checkpoints. One is written at the end of a chunk if enough samples or
     seconds have passed since the last, and at the end of the training.
 
     Parameters

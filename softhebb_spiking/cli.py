@@ -6,20 +6,18 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from softhebb_spiking import bench as benchmarks
-from softhebb_spiking.data import DATASETS, Dataset, load_dataset
-from softhebb_spiking.evaluation import UnitLabelClassifier
-from softhebb_spiking.rate import SoftHebb
-from softhebb_spiking.serialization import check_writable_file, load_model
-from softhebb_spiking.spiking import BACKENDS, SpikingSoftHebb
+from softhebb_spiking._options import DatasetOption, RootOption, SeedOption, console
+from softhebb_spiking.data import load_dataset
+from softhebb_spiking.serialization import check_writable_file
+from softhebb_spiking.spiking import SpikingSoftHebb
+from softhebb_spiking.training_commands import evaluate, facts, readable, train
 from softhebb_spiking.validation import check_choice, check_integer
 from softhebb_spiking.verification.check import brief
 from softhebb_spiking.verification.ladder import (
@@ -42,13 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="SoftHebb in spikes: verify, train and evaluate soft winner-take-all networks.",
 )
-console = Console(highlight=False)
-
-DatasetOption = Annotated[str, typer.Option("--dataset", help=f"one of {', '.join(DATASETS)}")]
-RootOption = Annotated[
-    Path | None, typer.Option("--data-root", help="folder with IDX files; else $SOFTHEBB_DATA")
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="key of everything random")]
 
 
 def main() -> None:
@@ -113,83 +104,8 @@ def verify_command(
     return 0 if found.passed else CHECK_FAILED
 
 
-@app.command()
-def train(
-    output: Annotated[Path, typer.Option(help="model file to write (safetensors)")],
-    dataset: DatasetOption = "digits",
-    rung: Annotated[str, typer.Option(help="rate, event, lava or brian2")] = "event",
-    units: Annotated[int, typer.Option(help="units of the network")] = 100,
-    samples: Annotated[int | None, typer.Option(help="training samples; default all")] = None,
-    temperature: Annotated[float, typer.Option(help="softmax temperature")] = 0.02,
-    learning_rate: Annotated[float, typer.Option(help="per sample, falls linearly to 0")] = 0.1,
-    prior_learning_rate: Annotated[float, typer.Option(help="of the log prior")] = 0.0,
-    arithmetic: Annotated[str, typer.Option(help="float, or fixed: a chip's integers")] = "float",
-    rounding: Annotated[str, typer.Option(help="in fixed: per_synapse or shared")] = "per_synapse",
-    seed: SeedOption = 0,
-    data_root: RootOption = None,
-) -> None:
-    """Train a network without labels and save it."""
-    check_choice("rung", rung, ("rate", *BACKENDS))
-    common: dict[str, Any] = {
-        "temperature": temperature,
-        "learning_rate": learning_rate,
-        "prior_learning_rate": prior_learning_rate,
-        "random_state": seed,
-    }
-    model: Any
-    if rung == "rate":
-        if arithmetic != "float":
-            raise ValueError(
-                "the rate rung is floating point; --arithmetic fixed needs event or lava."
-            )
-        model = SoftHebb(units, **common)
-    else:
-        common |= {"arithmetic": arithmetic, "rounding": rounding}
-        model = SpikingSoftHebb(units, backend=rung, **common)
-    check_writable_file(output)
-    data = load_dataset(dataset, root=data_root)
-    X = data.X_train[: None if samples is None else check_integer("samples", samples, 1)]
-    started = time.monotonic()
-    with console.status(f"training on {len(X)} samples of {dataset}"):
-        model.fit(X)
-    elapsed = time.monotonic() - started
-    model.save(output)
-    console.print(f"{len(X)} samples in {elapsed:.1f} s, {len(X) / elapsed:.0f} per second")
-    console.print(f"model: {output.resolve()}", soft_wrap=True)
-
-
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="model file")],
-    dataset: DatasetOption = "digits",
-    data_root: RootOption = None,
-) -> None:
-    """Print what a trained network knows: accuracy, norms, priors, cross-entropy."""
-    estimator = load_model(model)
-    data = load_dataset(dataset, root=data_root)
-    with console.status("reading labels off the units"):
-        facts = _facts(estimator, data)
-    table = Table(show_header=False)
-    for name, value in facts.items():
-        table.add_row(name, value)
-    console.print(table)
-
-
-def _facts(estimator: Any, data: Dataset) -> dict[str, str]:
-    reader = UnitLabelClassifier(estimator)
-    posterior = estimator.predict_proba(data.X_train)
-    reader.fit_posterior(posterior, data.y_train)
-    accuracy = float((reader.predict(data.X_test) == data.y_test).mean())
-    norms = np.linalg.norm(estimator.weights_, axis=1)
-    prior = np.exp(estimator.log_prior_)
-    distance = 0.5 * float(np.abs(prior - posterior.mean(axis=0)).sum())
-    return {
-        "test accuracy, units named by labels": f"{100 * accuracy:.2f} %",
-        "norms of the weights": f"{norms.min():.4f} to {norms.max():.4f}",
-        "sum of the priors": f"{prior.sum():.4f}",
-        "TV of priors and mean posterior": f"{distance:.4f}",
-        "test cross-entropy": f"{-estimator.score(data.X_test):.3f} nats",
-    }
+app.command()(train)
+app.command()(evaluate)
 
 
 @app.command()
@@ -213,7 +129,7 @@ def demo(
         population_size=128,
         random_state=seed,
     ).fit(data.X_train)
-    for name, value in _facts(model, data).items():
+    for name, value in readable(facts(model, data, ["units"])).items():
         console.print(f"{name}: {value}")
     demo_figure(model, data).savefig(output)
     console.print(f"picture: {output.resolve()}", soft_wrap=True)

@@ -152,7 +152,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _fill(file: Any, data: NDArray[np.uint8]) -> int:
     """Read the rest of a file into `data`; return its length, which may be another."""
-    view, n_bytes = memoryview(data), 0
+    view, n_bytes = memoryview(data.data), 0
     while n_read := file.readinto(view[n_bytes:]):
         n_bytes += n_read
     while n_bytes >= data.size and (surplus := file.read(_BYTES_AT_ONCE)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,6 @@ from softhebb_spiking.validation import (
     as_generator,
     check_choice,
     check_integer,
-    check_n_features,
     check_real,
     unit_norm_samples,
 )
@@ -98,21 +97,33 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         *,
         initial_weights: Any = None,
         initial_log_prior: Any = None,
+        n_samples: int | None = None,
+        checkpoint: Checkpoint | None = None,
+        callback: Callback | None = None,
     ) -> MixtureT:
         """Learn from samples without labels, in the order given.
 
-        The learning rates fall linearly to zero over all samples of all epochs.
+        The learning rates fall linearly to zero over all samples of all epochs. Samples are taken
+        in chunks of about a thousand: no floating-point copy of all of them is made.
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features)
-            Non-negative samples; scaled to unit norm inside.
+        X : array_like of shape (n_samples, n_features), or iterable of such arrays
+            Non-negative samples of any real type, scaled to unit norm inside: an array, a memory
+            map, or batches of any size that come one after the other.
         y : ignored
             For the scikit-learn interface.
         initial_weights : array_like of shape (n_units, n_features), optional
             Start here instead of at `init`.
         initial_log_prior : array_like of shape (n_units,), optional
             Start here instead of at a uniform prior.
+        n_samples : int, optional
+            How many samples batches will give in one epoch; they need it, since learning rates
+            fall over it.
+        checkpoint : Checkpoint, optional
+            Where and when the state is written, and whether learning goes on from there.
+        callback : callable, optional
+            Called with a `Progress` after each chunk; what it raises stops the training.
 
         Returns
         -------
@@ -121,49 +132,80 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If a parameter or the data are not accepted; before anything is computed.
+            If a parameter or the data are not accepted; of arrays before anything is computed. The
+            learned state is then what it was before the call.
+        OSError
+            If a checkpoint cannot be written.
         """
         self._check_parameters()
-        samples = unit_norm_samples(X)
-        if initial_weights is None:
-            initial_weights = self._initial_weights(samples)
-        initial_weights = as_float_matrix("initial_weights", initial_weights)
-        if initial_weights.shape[1] != samples.shape[1]:
+        samples = as_samples(X, n_samples=n_samples, n_epochs=self.n_epochs)
+        if samples.n_samples is None:
             raise ValueError(
-                f"initial_weights have {initial_weights.shape[1]} features, but X has "
-                f"{samples.shape[1]} features; pass weights of shape "
-                f"({self.n_units}, {samples.shape[1]})."
+                "fit on batches needs n_samples=..., how many samples they give in one epoch, "
+                "because learning rates fall to zero over them; partial_fit does not need it."
             )
-        n_total = self.n_epochs * len(samples)
+        if initial_weights is not None:
+            initial_weights = as_float_matrix("initial_weights", initial_weights)
+        initial = initial_weights, initial_log_prior
+        keeper = None
+        if checkpoint is not None:
+            keeper = CheckpointKeeper(checkpoint, self, samples, initial, _STATE)
+        schedule = Schedule(n_epochs=self.n_epochs, n_samples=samples.n_samples, falling=True)
         with self._unchanged_on_failure():
-            self._set_state(initial_weights, initial_log_prior)
-            for epoch in range(self.n_epochs):
-                shown = np.arange(epoch * len(samples), (epoch + 1) * len(samples))
-                self._learn(samples, 1.0 - shown / n_total)
+            for name in _STATE:
+                self.__dict__.pop(name, None)
+            if keeper is not None and keeper.found is not None:
+                self.__dict__.update(keeper.found.state)
+            elif initial_weights is not None:
+                self._check_initial_weights(initial_weights, samples)
+                self._set_state(*initial)
+            learn_in_chunks(
+                self,
+                samples,
+                schedule,
+                initial_log_prior=initial_log_prior,
+                callback=callback,
+                keeper=keeper,
+            )
         return self
 
-    def partial_fit(self: MixtureT, X: Any, y: Any = None) -> MixtureT:
+    def partial_fit(
+        self: MixtureT, X: Any, y: Any = None, *, callback: Callback | None = None
+    ) -> MixtureT:
         """Go on learning from samples, with the learning rates as they are given.
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features)
-            Non-negative samples; scaled to unit norm inside.
+        X : array_like of shape (n_samples, n_features), or iterable of such arrays
+            Non-negative samples, as for `fit`.
         y : ignored
             For the scikit-learn interface.
+        callback : callable, optional
+            Called with a `Progress` after each chunk.
 
         Returns
         -------
         self
         """
         self._check_parameters()
-        started = hasattr(self, "weights_")
-        samples = unit_norm_samples(X, self.n_features_in_ if started else None)
+        samples = as_samples(X, n_features=getattr(self, "n_features_in_", None))
+        schedule = Schedule(n_samples=samples.n_samples, falling=False)
         with self._unchanged_on_failure():
-            if not started:
-                self._set_state(self._initial_weights(samples), None)
-            self._learn(samples, np.ones(len(samples)))
+            learn_in_chunks(self, samples, schedule, callback=callback)
         return self
+
+    def _check_initial_weights(self, weights: FloatArray, samples: Samples) -> None:
+        n_features = samples.shape[-1]
+        if n_features is not None and weights.shape[1] != n_features:
+            raise ValueError(
+                f"initial_weights have {weights.shape[1]} features, but X has "
+                f"{n_features} features; pass weights of shape "
+                f"({self.n_units}, {n_features})."
+            )
+
+    def _begin(self, samples: ArraySamples, log_prior: Any) -> None:
+        generator = as_generator(self.random_state)
+        self._set_state(initial_weights(self.init, samples, self.n_units, generator), log_prior)
 
     @contextlib.contextmanager
     def _unchanged_on_failure(self) -> Iterator[None]:
@@ -180,8 +222,22 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
             self.__dict__.update(before)
             raise
 
-    def _learn(self, samples: FloatArray, rate_factors: FloatArray) -> None:
-        """Learn from unit-norm samples with learning rates scaled sample by sample."""
+    def _chunk_samples(self) -> int:
+        """Return how many samples are learned from at once."""
+        return CHUNK_SAMPLES
+
+    def _learning_key(self) -> int:
+        """Return the key of the random numbers of one training."""
+        return 0
+
+    def _learn(self, samples: FloatArray, rate_factors: FloatArray, key: int) -> int | None:
+        """Learn from unit-norm samples with learning rates scaled sample by sample.
+
+        Returns
+        -------
+        int or None
+            Output spikes, of spiking networks.
+        """
         raise NotImplementedError
 
     def predict_proba(self, X: Any) -> FloatArray:
@@ -201,8 +257,23 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
 
         See `softhebb_spiking.theory.log_likelihood`.
         """
-        samples = self._check_samples(X)
-        return theory.log_likelihood(samples, self.weights_, self.log_prior_, self.temperature)
+        return self._map_chunks(
+            X,
+            lambda chunk, _: theory.log_likelihood(
+                chunk, self.weights_, self.log_prior_, self.temperature
+            ),
+        )
+
+    def _map_chunks(self, X: Any, function: Callable[[FloatArray, int], FloatArray]) -> FloatArray:
+        """Return `function` of unit-norm samples and the number of the first, chunk by chunk."""
+        check_is_fitted(self)
+        self._check_parameters()  # set_params may have changed them since
+        samples = ArraySamples(X, self.n_features_in_)
+        results, start = [], 0
+        for raw in samples.raw_chunks(CHUNK_SAMPLES):
+            results.append(function(unit_norm_samples(raw, first_row=start), start))
+            start += len(raw)
+        return np.concatenate(results)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean log-density, nats per sample: minus the cross-entropy."""
@@ -264,24 +335,6 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         self.n_features_in_ = weights.shape[1]
         self.n_samples_seen_ = 0
         self.__dict__.pop("weight_scales_", None)  # of other weights
-
-    def _initial_weights(self, samples: FloatArray) -> FloatArray:
-        """Return initial weights of shape (n_units, n_features).
-
-        "data": the direction of the data mean, moved some way towards a random sample each;
-        starting close together lets no unit be left behind at low temperature. "random":
-        uniform positive entries, unit norm.
-        """
-        generator = as_generator(self.random_state)
-        if self.init == "random":
-            return theory.unit_rows(generator.uniform(size=(self.n_units, samples.shape[1])))
-        mean = theory.unit_rows(samples.mean(axis=0, keepdims=True))
-        too_few = len(samples) < self.n_units
-        chosen = generator.choice(len(samples), size=self.n_units, replace=too_few)
-        if too_few:  # units that start alike would stay alike for ever
-            noise = theory.unit_rows(generator.uniform(size=(self.n_units, samples.shape[1])))
-            return theory.unit_rows(samples[chosen] + _SPREAD_OF_DATA_INIT * noise)
-        return theory.unit_rows(mean + _SPREAD_OF_DATA_INIT * (samples[chosen] - mean))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

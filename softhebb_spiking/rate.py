@@ -8,6 +8,7 @@ import numpy as np
 
 from softhebb_spiking import theory
 from softhebb_spiking.mixture import SoftHebbMixture
+from softhebb_spiking.samples import CHUNK_SAMPLES
 from softhebb_spiking.validation import FloatArray, check_integer
 
 
@@ -95,14 +96,22 @@ class SoftHebb(SoftHebbMixture):
         ndarray of shape (n_samples, n_units)
             Rows sum to 1.
         """
-        u = theory.drive(self._check_samples(X), self.weights_)
-        return theory.posterior(u, self.log_prior_, self.temperature)
+        return self._map_chunks(
+            X,
+            lambda chunk, _: theory.posterior(
+                theory.drive(chunk, self.weights_), self.log_prior_, self.temperature
+            ),
+        )
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_integer("batch_size", self.batch_size, 1)
 
-    def _learn(self, samples: FloatArray, rate_factors: FloatArray) -> None:
+    def _chunk_samples(self) -> int:
+        """Return whole batches, so that chunks cut none."""
+        return -(-CHUNK_SAMPLES // self.batch_size) * int(self.batch_size)
+
+    def _learn(self, samples: FloatArray, rate_factors: FloatArray, key: int) -> None:
         for start in range(0, len(samples), self.batch_size):
             batch = slice(start, start + self.batch_size)
             self._learn_batch(samples[batch], rate_factors[batch, np.newaxis])

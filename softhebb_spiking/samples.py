@@ -37,10 +37,17 @@ class Samples(Protocol):
         Type of the numbers in the chunks, as numpy writes it.
     """
 
-    kind: str
-    n_samples: int | None
-    shape: tuple[int | None, ...]
-    dtype: str
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+
+    @property
+    def n_samples(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def shape(self) -> tuple[int | None, ...]: ...  # noqa: D102
+
+    @property
+    def dtype(self) -> str: ...  # noqa: D102
 
     def raw_chunks(self, size: int) -> Iterator[NDArray[Any]]:
         """Yield all samples in arrays of `size` rows, the last one maybe shorter."""
@@ -114,7 +121,7 @@ class BatchStream:
             )
         self._batches = batches
         self.n_samples = n_samples
-        self.shape = (n_samples,)
+        self.shape: tuple[int | None, ...] = (n_samples, None)
 
     def raw_chunks(self, size: int) -> Iterator[NDArray[Any]]:
         """Yield new float64 arrays of `size` rows, the last one maybe shorter.
@@ -155,7 +162,7 @@ class BatchStream:
     def _check_end(self, seen: int) -> None:
         if seen == 0:
             raise ValueError(
-                "X is empty: it gave no batch. A generator that was used before has to be made anew."
+                "X is empty: it gave no batch. A generator that was used up has to be made anew."
             )
         if self.n_samples is not None and seen < self.n_samples:
             raise ValueError(
@@ -194,7 +201,8 @@ def as_samples(
     samples = ArraySamples(X, n_features)
     if n_samples not in (None, samples.n_samples):
         raise ValueError(
-            f"X has {samples.n_samples} samples, but n_samples={n_samples}; leave n_samples out for an array."
+            f"X has {samples.n_samples} samples, but n_samples={n_samples}; leave n_samples out "
+            "for an array."
         )
     return samples
 

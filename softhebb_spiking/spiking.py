@@ -163,11 +163,15 @@ class SpikingSoftHebb(SoftHebbMixture):
         ndarray of shape (n_samples, n_units)
             Rows sum to 1; uniform where the whole layer stayed silent.
         """
-        samples = self._check_samples(X)
-        run = self._run(samples, np.zeros(len(samples)), keep_spikes=False)
-        counts = self._simulate(run).spike_counts
-        totals = counts.sum(axis=1, keepdims=True)
-        return np.where(totals > 0, counts / np.maximum(totals, 1), 1.0 / self.n_units)
+        key = self._seed(learn=False)
+
+        def posterior(chunk: FloatArray, first: int) -> FloatArray:
+            run = self._run(chunk, np.zeros(len(chunk)), key, first_sample=first, keep_spikes=False)
+            counts = self._simulate(run).spike_counts
+            totals = counts.sum(axis=1, keepdims=True)
+            return np.where(totals > 0, counts / np.maximum(totals, 1), 1.0 / self.n_units)
+
+        return self._map_chunks(X, posterior)
 
     def record(
         self,
@@ -237,6 +241,7 @@ class SpikingSoftHebb(SoftHebbMixture):
         return self._run(
             samples,
             np.full(len(samples), float(learn)),
+            self._seed(learn=bool(learn)),
             first_sample=self.n_samples_seen_ if learn else 0,
             input_spikes=input_spikes,
             output_spikes=output_spikes,
@@ -309,11 +314,17 @@ class SpikingSoftHebb(SoftHebbMixture):
             return None
         return FixedPointParams(rounding=self.rounding, **(self.fixed_options or {}))
 
-    def _learn(self, samples: FloatArray, rate_factors: FloatArray) -> None:
-        run = self._run(samples, rate_factors, first_sample=self.n_samples_seen_, keep_spikes=False)
-        self._keep_state(run, self._simulate(run))
+    def _learning_key(self) -> int:
+        return self._seed(learn=True)
 
-    def _run(self, samples: FloatArray, rate_factors: FloatArray, **options: Any) -> Run:
+    def _learn(self, samples: FloatArray, rate_factors: FloatArray, key: int) -> int:
+        first = self.n_samples_seen_
+        run = self._run(samples, rate_factors, key, first_sample=first, keep_spikes=False)
+        result = self._simulate(run)
+        self._keep_state(run, result)
+        return int(result.spike_counts.sum())
+
+    def _run(self, samples: FloatArray, rate_factors: FloatArray, key: int, **options: Any) -> Run:
         """Return a run from the state of the estimator, learning rates scaled by sample."""
         return Run(
             network=self.network_params(),
@@ -322,7 +333,7 @@ class SpikingSoftHebb(SoftHebbMixture):
             log_prior=self.log_prior_,
             learning_rates=self.learning_rate * rate_factors,
             prior_learning_rates=self.prior_learning_rate * rate_factors,
-            seed=self._seed(learn=bool(rate_factors.any())),
+            seed=key,
             fixed=self._fixed_params(),
             weight_scales=getattr(self, "weight_scales_", None),
             **options,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from softhebb_spiking._checkpoint_keeper import CheckpointKeeper
 from softhebb_spiking.checkpoint import Position
-from softhebb_spiking.samples import Samples
+from softhebb_spiking.samples import ArraySamples, Samples
 from softhebb_spiking.validation import FloatArray, check_n_features, unit_norm_samples
 
 
@@ -52,12 +52,13 @@ class Learner(Protocol):
     """What the loop asks of an estimator."""
 
     n_features_in_: int
+    weights_: FloatArray
 
     def _chunk_samples(self) -> int:
         """Return the samples of a chunk."""
 
-    def _begin(self, raw: NDArray[Any]) -> None:
-        """Set the state to start from; `raw` is the first chunk as it came."""
+    def _begin(self, samples: ArraySamples, log_prior: Any) -> None:
+        """Set the state to start from, by what is to be learned from."""
 
     def _learning_key(self) -> int:
         """Draw the key of the random numbers of one call."""
@@ -91,7 +92,7 @@ class Schedule:
 
     def rate_factors(self, first: int, count: int) -> FloatArray:
         """Return what the learning rates are scaled by, for `count` samples from number `first`."""
-        if not self.falling:
+        if not self.falling or self.n_total is None:
             return np.ones(count)
         return 1.0 - np.arange(first, first + count) / self.n_total
 
@@ -101,7 +102,7 @@ def learn_in_chunks(
     samples: Samples,
     schedule: Schedule,
     *,
-    started: bool,
+    initial_log_prior: Any = None,
     callback: Callback | None = None,
     keeper: CheckpointKeeper | None = None,
 ) -> None:
@@ -110,13 +111,13 @@ def learn_in_chunks(
     Parameters
     ----------
     learner : Learner
-        The estimator; if `started`, its state is what it goes on from.
+        The estimator; if it has weights, it goes on from them.
     samples : Samples
         What it learns from.
     schedule : Schedule
         How often, and at which learning rates.
-    started : bool
-        Whether the estimator has a state already.
+    initial_log_prior : array_like of shape (n_units,), optional
+        To start from; without it, uniform.
     callback : callable, optional
         Called with a `Progress` after each chunk.
     keeper : CheckpointKeeper, optional
@@ -127,12 +128,13 @@ def learn_in_chunks(
     key = None if found is None else found.key
     n_before = at.epoch * (schedule.n_samples or 0) + at.sample
     meter = _Meter(n_before, schedule.n_total)
+    if not hasattr(learner, "weights_") and isinstance(samples, ArraySamples):
+        learner._begin(samples, initial_log_prior)
     for epoch in range(at.epoch, schedule.n_epochs):
         skip = at.sample if epoch == at.epoch else 0
         for start, raw in _chunks(learner, samples, skip, keeper):
-            if not started:
-                learner._begin(raw)
-                started = True
+            if not hasattr(learner, "weights_"):  # of a stream, only the beginning is known
+                learner._begin(ArraySamples(raw), initial_log_prior)
             if key is None:
                 key = learner._learning_key()
             chunk = unit_norm_samples(raw, learner.n_features_in_, first_row=start)

@@ -72,12 +72,11 @@ def test_saving_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     rate_model().save(path)
     before = path.read_bytes()
 
-    def disk_full(path: Path, data: bytes) -> None:
-        with path.open("wb") as file:
-            file.write(data[:100])
+    def disk_full(handle: int) -> None:
+        os.ftruncate(handle, 100)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", disk_full)
+    monkeypatch.setattr(os, "fsync", disk_full)
     for target in (path, tmp_path / "other"):
         with pytest.raises(OSError, match="No space left"):
             rate_model().save(target)

@@ -1,0 +1,254 @@
+"""The commands `train` and `evaluate`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from softhebb_spiking._options import (
+    DatasetOption,
+    JsonOption,
+    RootOption,
+    SeedOption,
+    console,
+)
+from softhebb_spiking.checkpoint import Checkpoint
+from softhebb_spiking.data import Dataset, load_dataset
+from softhebb_spiking.evaluation import LinearReadout, UnitLabelClassifier
+from softhebb_spiking.params import INHIBITIONS
+from softhebb_spiking.rate import SoftHebb
+from softhebb_spiking.serialization import check_writable_file, load_model
+from softhebb_spiking.spiking import BACKENDS, SpikingSoftHebb
+from softhebb_spiking.training import Callback
+from softhebb_spiking.training import Progress as TrainingProgress
+from softhebb_spiking.validation import check_choice, check_integer
+
+READOUTS = ("units", "linear")
+_DEFAULTS = SpikingSoftHebb()
+
+
+def train(
+    output: Annotated[Path, typer.Option(help="model file to write (safetensors)")],
+    dataset: DatasetOption = "digits",
+    rung: Annotated[str, typer.Option(help="rate, event, lava or brian2")] = "event",
+    units: Annotated[int, typer.Option(help="units of the network")] = _DEFAULTS.n_units,
+    samples: Annotated[int | None, typer.Option(help="training samples; default all")] = None,
+    epochs: Annotated[int, typer.Option(help="passes over them")] = _DEFAULTS.n_epochs,
+    temperature: Annotated[float, typer.Option(help="softmax temperature")] = _DEFAULTS.temperature,
+    learning_rate: Annotated[
+        float, typer.Option(help="per sample, falls linearly to 0")
+    ] = _DEFAULTS.learning_rate,
+    prior_learning_rate: Annotated[
+        float, typer.Option(help="of the log prior")
+    ] = _DEFAULTS.prior_learning_rate,
+    inhibition: Annotated[
+        str, typer.Option(help=f"one of {', '.join(INHIBITIONS)}")
+    ] = _DEFAULTS.inhibition,
+    n_steps: Annotated[int, typer.Option(help="steps that are read")] = _DEFAULTS.n_steps,
+    settle_steps: Annotated[int, typer.Option(help="steps before them")] = _DEFAULTS.settle_steps,
+    max_probability: Annotated[
+        float, typer.Option(help="of a spike per step, of the strongest input")
+    ] = _DEFAULTS.max_probability,
+    psp_tau_ms: Annotated[float, typer.Option(help="of the PSP, ms")] = _DEFAULTS.psp_tau_ms,
+    total_rate: Annotated[
+        float, typer.Option(help="output spikes per step of the layer")
+    ] = _DEFAULTS.total_rate,
+    population_size: Annotated[
+        int, typer.Option(help="neurons per unit")
+    ] = _DEFAULTS.population_size,
+    arithmetic: Annotated[str, typer.Option(help="float, or fixed: a chip's integers")] = "float",
+    rounding: Annotated[str, typer.Option(help="in fixed: per_synapse or shared")] = "per_synapse",
+    threads: Annotated[int, typer.Option(help="of the event rung, for large networks")] = 1,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="file that training can go on from")
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(help="samples between checkpoints, rounded up to chunks")
+    ] = None,
+    checkpoint_seconds: Annotated[
+        float | None, typer.Option(help="seconds between checkpoints; default 60")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="go on from the checkpoint, if there is one")
+    ] = False,
+    seed: SeedOption = 0,
+    data_root: RootOption = None,
+) -> None:
+    """Train a network without labels and save it.
+
+    A training that was killed goes on, and ends with the same bits, with the same command and
+    --resume: softhebb-spiking train --dataset mnist --output m.safetensors --checkpoint m.ckpt
+    """
+    check_choice("rung", rung, ("rate", *BACKENDS))
+    common: dict[str, Any] = {
+        "temperature": temperature,
+        "learning_rate": learning_rate,
+        "prior_learning_rate": prior_learning_rate,
+        "n_epochs": epochs,
+        "random_state": seed,
+    }
+    model: Any
+    if rung == "rate":
+        if arithmetic != "float":
+            raise ValueError(
+                "the rate rung is floating point; --arithmetic fixed needs event or lava."
+            )
+        model = SoftHebb(units, **common)
+    else:
+        model = SpikingSoftHebb(
+            units,
+            backend=rung,
+            arithmetic=arithmetic,
+            rounding=rounding,
+            inhibition=inhibition,
+            n_steps=n_steps,
+            settle_steps=settle_steps,
+            max_probability=max_probability,
+            psp_tau_ms=psp_tau_ms,
+            total_rate=total_rate,
+            population_size=population_size,
+            backend_options={"n_threads": threads} if rung == "event" and threads != 1 else None,
+            **common,
+        )
+    check_writable_file(output)
+    options = _checkpoint(checkpoint, checkpoint_every, checkpoint_seconds, resume)
+    data = load_dataset(dataset, root=data_root)
+    X = data.X_train[: None if samples is None else check_integer("samples", samples, 1)]
+    started = time.monotonic()
+    with _progress_bar(len(X) * epochs) as callback:
+        model.fit(X, checkpoint=options, callback=callback)
+    elapsed = time.monotonic() - started
+    model.save(output)
+    shown = len(X) * epochs
+    console.print(f"{shown} samples in {elapsed:.1f} s, {shown / elapsed:.0f} per second")
+    console.print(f"model: {output.resolve()}", soft_wrap=True)
+
+
+def _checkpoint(
+    path: Path | None, every_samples: int | None, interval_s: float | None, resume: bool
+) -> Checkpoint | None:
+    if path is None:
+        if every_samples is not None or interval_s is not None or resume:
+            raise ValueError(
+                "--checkpoint-every, --checkpoint-seconds and --resume need --checkpoint FILE."
+            )
+        return None
+    return Checkpoint(path, every_samples=every_samples, interval_s=interval_s, resume=resume)
+
+
+@contextmanager
+def _progress_bar(total: int) -> Iterator[Callback | None]:
+    """Give a callback that draws progress on a terminal, None where there is none."""
+    terminal = Console(stderr=True)
+    if not terminal.is_terminal:
+        yield None
+        return
+    bar = Progress(
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[pace]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("training", total=total, pace="")
+
+        def show(progress: TrainingProgress) -> None:
+            pace = f"{progress.images_per_s:.0f} images/s"
+            if progress.spikes_per_image is not None:
+                pace += f", {progress.spikes_per_image:.0f} spikes/image"
+            bar.update(task, completed=progress.samples_done, pace=pace)
+
+        yield show
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="model file")],
+    dataset: DatasetOption = "digits",
+    readout: Annotated[
+        str, typer.Option(help="how classes are read: units, linear, or units,linear")
+    ] = "units",
+    as_json: JsonOption = False,
+    data_root: RootOption = None,
+) -> None:
+    """Print what a trained network knows: accuracy, norms, priors, cross-entropy.
+
+    softhebb-spiking evaluate m.safetensors --dataset mnist --readout units,linear
+    """
+    chosen = [check_choice("readout", name.strip(), READOUTS) for name in readout.split(",")]
+    estimator = load_model(model)
+    data = load_dataset(dataset, root=data_root)
+    with Console(stderr=True).status("reading labels off the units"):
+        found = facts(estimator, data, chosen)
+    if as_json:
+        console.print_json(json.dumps(found))
+        return
+    table = Table(show_header=False)
+    for name, value in readable(found).items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def facts(estimator: Any, data: Dataset, readouts: list[str]) -> dict[str, float]:
+    """Return what a trained network knows of a data set; the test samples are read once.
+
+    Parameters
+    ----------
+    estimator : SoftHebb or SpikingSoftHebb
+        A trained network.
+    data : Dataset
+        Labels of its training samples name units or train the linear readout.
+    readouts : list of {"units", "linear"}
+        How classes are read.
+
+    Returns
+    -------
+    dict of str to float
+        Accuracies in [0, 1], norms, priors, cross-entropy in nats.
+    """
+    found: dict[str, float] = {}
+    posterior = estimator.predict_proba(data.X_train)
+    if "units" in readouts:
+        reader = UnitLabelClassifier(estimator).fit_posterior(posterior, data.y_train)
+        found["accuracy_units"] = float((reader.predict(data.X_test) == data.y_test).mean())
+    if "linear" in readouts:
+        linear = LinearReadout(estimator).fit(data.X_train, data.y_train)
+        found["accuracy_linear"] = float((linear.predict(data.X_test) == data.y_test).mean())
+    norms = np.linalg.norm(estimator.weights_, axis=1)
+    prior = np.exp(estimator.log_prior_)
+    return found | {
+        "norm_smallest": float(norms.min()),
+        "norm_largest": float(norms.max()),
+        "prior_sum": float(prior.sum()),
+        "prior_distance": 0.5 * float(np.abs(prior - posterior.mean(axis=0)).sum()),
+        "cross_entropy_nats": -estimator.score(data.X_test),
+    }
+
+
+def readable(found: dict[str, float]) -> dict[str, str]:
+    """Return the facts as they are printed."""
+    lines = {}
+    if "accuracy_units" in found:
+        lines["test accuracy, units named by labels"] = f"{100 * found['accuracy_units']:.2f} %"
+    if "accuracy_linear" in found:
+        lines["test accuracy, linear readout"] = f"{100 * found['accuracy_linear']:.2f} %"
+    return lines | {
+        "norms of the weights": f"{found['norm_smallest']:.4f} to {found['norm_largest']:.4f}",
+        "sum of the priors": f"{found['prior_sum']:.4f}",
+        "TV of priors and mean posterior": f"{found['prior_distance']:.4f}",
+        "test cross-entropy": f"{found['cross_entropy_nats']:.3f} nats",
+    }
