@@ -1,4 +1,4 @@
-"""The command line: `softhebb-spiking verify | demo | train | evaluate | bench`."""
+"""The command line: `softhebb-spiking verify | demo | train | evaluate | sweep | bench`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from softhebb_spiking._options import DatasetOption, RootOption, SeedOption, con
 from softhebb_spiking.data import load_dataset
 from softhebb_spiking.serialization import check_writable_file
 from softhebb_spiking.spiking import SpikingSoftHebb
+from softhebb_spiking.sweep_command import sweep
 from softhebb_spiking.training_commands import evaluate, facts, readable, train
 from softhebb_spiking.validation import check_choice, check_integer
 from softhebb_spiking.verification.check import brief
@@ -106,6 +107,7 @@ def verify_command(
 
 app.command()(train)
 app.command()(evaluate)
+app.command()(sweep)
 
 
 @app.command()

@@ -189,3 +189,9 @@ class LinearReadout(ClassifierMixin, BaseEstimator):
         """Return the most probable class of each sample, shape (n_samples,)."""
         check_is_fitted(self)
         return np.asarray(self.readout_.predict(self.features(X)))
+
+
+READOUTS: dict[str, type[UnitLabelClassifier] | type[LinearReadout]] = {
+    "units": UnitLabelClassifier,
+    "linear": LinearReadout,
+}

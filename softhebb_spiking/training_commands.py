@@ -24,7 +24,7 @@ from softhebb_spiking._options import (
 )
 from softhebb_spiking.checkpoint import Checkpoint
 from softhebb_spiking.data import Dataset, load_dataset
-from softhebb_spiking.evaluation import LinearReadout, UnitLabelClassifier
+from softhebb_spiking.evaluation import READOUTS, LinearReadout, UnitLabelClassifier
 from softhebb_spiking.params import INHIBITIONS
 from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.serialization import check_writable_file, load_model
@@ -33,7 +33,6 @@ from softhebb_spiking.training import Callback
 from softhebb_spiking.training import Progress as TrainingProgress
 from softhebb_spiking.validation import check_choice, check_integer
 
-READOUTS = ("units", "linear")
 _DEFAULTS = SpikingSoftHebb()
 
 
@@ -189,7 +188,7 @@ def evaluate(
 
     softhebb-spiking evaluate m.safetensors --dataset mnist --readout units,linear
     """
-    chosen = [check_choice("readout", name.strip(), READOUTS) for name in readout.split(",")]
+    chosen = [check_choice("readout", name.strip(), tuple(READOUTS)) for name in readout.split(",")]
     estimator = load_model(model)
     data = load_dataset(dataset, root=data_root)
     with Console(stderr=True).status("reading labels off the units"):

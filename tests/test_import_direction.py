@@ -21,6 +21,7 @@ EVENT_KERNELS = {
     "backends._event_kernel",
     "backends._threads",
 }
+COMMANDS = {"_options", "training_commands", "sweep_command"}
 TRAINING = {"samples", "initialization", "checkpoint", "_checkpoint_keeper", "training"}
 ESTIMATORS = {"rate", "spiking", "evaluation", "serialization", "data"}
 
@@ -70,10 +71,9 @@ ALLOWED: dict[str, set[str]] = {
     "bench": CORE | ESTIMATORS,
     "_options": {"data"},
     "training_commands": CORE | ESTIMATORS | TRAINING | {"_options"},
-    "cli": CORE
-    | ESTIMATORS
-    | TRAINING
-    | {"", "_options", "training_commands", "bench", "plots", "verification"},
+    "sweep": CORE | ESTIMATORS,
+    "sweep_command": LEAVES | {"_options"},
+    "cli": CORE | ESTIMATORS | TRAINING | COMMANDS | {"", "bench", "plots", "verification"},
     "": CORE | ESTIMATORS | TRAINING,
 }
 ALLOWED["verification"] = set(ALLOWED) - {"", "cli"}  # the one place that sees several rungs
@@ -83,6 +83,8 @@ LAZY: dict[str, set[str]] = {
     "spiking": {"backends.event", "backends.lava", "backends.brian2"},
     "serialization": {"mixture", "rate", "spiking"},
     "_checkpoint_keeper": {""},
+    "sweep": {""},
+    "sweep_command": {"sweep"},
     "bench": {"backends.event", "backends.lava", "verification"},
 }
 

@@ -1,0 +1,96 @@
+"""Results of a sweep on the disk: one file for each task, and one table of all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from softhebb_spiking.serialization import remove_scratch_files, write_whole
+from softhebb_spiking.sweep.spec import Sweep, Task
+
+Result = dict[str, Any]
+
+
+class ResultFolder:
+    """The folder of a sweep.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    sweep : Sweep
+        The sweep.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds another sweep.
+    OSError
+        If it cannot be written.
+    """
+
+    def __init__(self, folder: Path, sweep: Sweep) -> None:
+        self._folder, self._sweep = folder, sweep
+        (folder / "tasks").mkdir(parents=True, exist_ok=True)
+        spec = folder / "spec.json"
+        if spec.exists() and json.loads(spec.read_text(encoding="utf-8")) != sweep.spec:
+            raise ValueError(
+                f"{folder} holds the results of another sweep (see {spec}); choose another folder."
+            )
+        write_whole(spec, json.dumps(sweep.spec, indent=2).encode())
+
+    def result_of(self, task: Task) -> Result | None:
+        """Return what a task has found; None if it is still to be done, or its file is damaged."""
+        path = self._path(task)
+        try:
+            found: Result = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) and found.get("task") == task.as_dict() else None
+
+    def to_do(self) -> list[Task]:
+        """Return the tasks without scores: those not run, and those that failed."""
+        results = ((task, self.result_of(task)) for task in self._sweep.tasks)
+        return [task for task, found in results if found is None or "error" in found]
+
+    def write(self, result: Result) -> None:
+        """Write what a task has found."""
+        path = self._path(Task.from_dict(result["task"]))
+        remove_scratch_files(path)
+        write_whole(path, json.dumps(result, indent=2).encode())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the table: what is varied, seed, scores or error, and how it went."""
+        rows = []
+        for task in self._sweep.tasks:
+            found = self.result_of(task)
+            if found is not None:
+                rows.append(_row(self._sweep, task, found))
+        return rows
+
+    def write_table(self) -> list[dict[str, Any]]:
+        """Write `results.csv` and `results.json`; return the rows."""
+        rows = self.rows()
+        text = io.StringIO()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_whole(self._folder / "results.csv", text.getvalue().encode())
+        write_whole(self._folder / "results.json", json.dumps(rows, indent=2).encode())
+        return rows
+
+    def _path(self, task: Task) -> Path:
+        return self._folder / "tasks" / f"{task.key}.json"
+
+
+def _row(sweep: Sweep, task: Task, found: Mapping[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {name: task.params[name] for name in sweep.varied}
+    row["seed"] = task.seed
+    row |= found.get("scores", {})
+    row |= {name: found[name] for name in ("error", "elapsed_s", "samples_per_s") if name in found}
+    return row | {name: found.get(name) for name in ("host", "date")}

@@ -1,0 +1,210 @@
+"""Running the tasks of a sweep: in processes of this machine, or on a Dask cluster.
+
+A worker that dies takes no other task with it: what it was at is run again, three times at most.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timezone
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from softhebb_spiking.data import Dataset, load_dataset
+from softhebb_spiking.evaluation import READOUTS
+from softhebb_spiking.sweep.results import Result, ResultFolder
+from softhebb_spiking.sweep.spec import Sweep, Task
+
+MAX_DEATHS = 3
+_CONNECT_TIMEOUT_S = 30.0
+_WATCH_INTERVAL_S = 0.5
+
+
+def run_sweep(
+    sweep: Sweep,
+    folder: str | Path,
+    *,
+    n_jobs: int = 1,
+    scheduler: str | None = None,
+    data_root: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Run what is left of a sweep; results are on the disk as soon as they are there.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        From `read_spec`.
+    folder : str or Path
+        Where results are; those that are there already are not found again.
+    n_jobs : int
+        Processes of this machine.
+    scheduler : str, optional
+        Address of the scheduler of a Dask cluster, to use its workers instead. This package must
+        be installed there.
+    data_root : str or Path, optional
+        Folder with IDX files, as for `load_dataset`; on every machine.
+    progress : callable, optional
+        Called with the numbers of tasks done and of all tasks.
+
+    Returns
+    -------
+    list of dict
+        The table, one row for each task: what is varied, seed, scores or error, time, host, date.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds another sweep.
+    ImportError
+        If a scheduler is named and Dask is not installed.
+    OSError
+        If results cannot be written, or the scheduler does not answer.
+    """
+    results = ResultFolder(Path(folder), sweep)
+    to_do = results.to_do()
+    n_done, n_tasks = len(sweep.tasks) - len(to_do), len(sweep.tasks)
+    if progress is not None:
+        progress(n_done, n_tasks)
+    work = partial(run_task, data_root=None if data_root is None else str(data_root))
+    found = _on_cluster(scheduler, to_do, work) if scheduler else _here(n_jobs, to_do, work)
+    for result in found:
+        results.write(result)
+        n_done += 1
+        if progress is not None:
+            progress(n_done, n_tasks)
+        results.write_table()
+    return results.write_table()
+
+
+def run_task(task: Task, data_root: str | None = None) -> Result:
+    """Train and score; what goes wrong is in the result and not raised."""
+    started = time.monotonic()
+    result: Result = {"task": task.as_dict(), "host": platform.node()}
+    try:
+        scores, n_samples = _train_and_score(task, data_root)
+        elapsed_s = time.monotonic() - started
+        result |= {"scores": scores, "elapsed_s": round(elapsed_s, 3)}
+        result["samples_per_s"] = round(n_samples / elapsed_s, 1)
+    except Exception as error:  # one task must not stop the others
+        result["error"] = f"{type(error).__name__}: {error}"
+    return result | {"date": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+
+
+def _train_and_score(task: Task, data_root: str | None) -> tuple[dict[str, float], int]:
+    data = _load(task.dataset, data_root)
+    n_train = len(data.X_train) - task.held_out
+    if n_train < 1:
+        raise ValueError(
+            f"held_out={task.held_out} leaves none of {len(data.X_train)} training samples."
+        )
+    n_shown = min(n_train, task.samples or n_train)
+    model = task.estimator().fit(data.X_train[:n_shown])
+    X, y = data.X_train[n_train:], data.y_train[n_train:]
+    if task.score == "test":
+        X, y = data.X_test, data.y_test
+    scores = {}
+    for name in task.readouts:
+        readout = READOUTS[name](model).fit(data.X_train[:n_shown], data.y_train[:n_shown])
+        scores[name] = float((readout.predict(X) == y).mean())
+    return scores, n_shown
+
+
+@lru_cache(maxsize=1)
+def _load(name: str, root: str | None) -> Dataset:
+    return load_dataset(name, root=root)
+
+
+def _here(n_jobs: int, tasks: list[Task], work: Callable[[Task], Result]) -> Iterator[Result]:
+    deaths: Counter[str] = Counter()
+    try:
+        while tasks:
+            done: set[str] = set()
+            try:
+                for result in _parallel(n_jobs, tasks, work):
+                    done.add(Task.from_dict(result["task"]).key)
+                    yield result
+            except TerminatedWorkerError:
+                # Which of those at work it was is not told, so it counts against all of them.
+                left = [task for task in tasks if task.key not in done]
+                deaths.update(task.key for task in left[:n_jobs])
+            tasks = [task for task in tasks if task.key not in done]
+            for task in tasks:
+                if deaths[task.key] >= MAX_DEATHS:
+                    yield _died(task)
+            tasks = [task for task in tasks if deaths[task.key] < MAX_DEATHS]
+            if deaths:  # one at a time, so that a deadly task takes no other with it
+                n_jobs = 1
+    finally:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+def _parallel(n_jobs: int, tasks: list[Task], work: Callable[[Task], Result]) -> Iterable[Result]:
+    # In processes even for one job: a death must not be ours.
+    executor = Parallel(
+        n_jobs=max(n_jobs, 2),
+        backend="loky",
+        pre_dispatch=n_jobs,
+        batch_size=1,
+        return_as="generator_unordered",
+    )
+    found: Iterable[Result] = executor(delayed(_in_worker)(work, task) for task in tasks)
+    return found
+
+
+def _in_worker(work: Callable[[Task], Result], task: Task) -> Result:
+    _die_with_parent()
+    return work(task)
+
+
+@lru_cache(maxsize=1)
+def _die_with_parent() -> None:
+    """Watch the process that started this one: if it is killed, no one else ends its workers."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_INTERVAL_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _died(task: Task) -> Result:
+    return {
+        "task": task.as_dict(),
+        "host": platform.node(),
+        "error": f"its worker died {MAX_DEATHS} times (killed, or out of memory)",
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _on_cluster(
+    address: str, tasks: list[Task], work: Callable[[Task], Result]
+) -> Iterator[Result]:
+    try:
+        from distributed import Client, as_completed
+    except ImportError as error:
+        raise ImportError(
+            "--scheduler needs Dask: pip install 'softhebb-spiking[cluster]'."
+        ) from error
+    with Client(address, timeout=_CONNECT_TIMEOUT_S) as client:  # type: ignore[no-untyped-call]
+        # Dask runs a task again whose worker died, as often as its scheduler's
+        # `allowed-failures` says: three times unless configured otherwise.
+        futures = client.map(work, tasks, pure=False)
+        task_of = {future.key: task for future, task in zip(futures, tasks, strict=True)}
+        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+            if future.exception() is None:
+                yield future.result()
+            else:
+                yield _died(task_of[future.key])
