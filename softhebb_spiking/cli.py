@@ -12,14 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from softhebb_spiking import bench as benchmarks
 from softhebb_spiking._options import DatasetOption, RootOption, SeedOption, console
+from softhebb_spiking.bench_command import bench
 from softhebb_spiking.data import load_dataset
 from softhebb_spiking.serialization import check_writable_file
 from softhebb_spiking.spiking import SpikingSoftHebb
 from softhebb_spiking.sweep_command import sweep
 from softhebb_spiking.training_commands import evaluate, facts, readable, train
-from softhebb_spiking.validation import check_choice, check_integer
+from softhebb_spiking.validation import check_integer
 from softhebb_spiking.verification.check import brief
 from softhebb_spiking.verification.ladder import (
     MAX_SEED,
@@ -33,7 +33,6 @@ CHECK_FAILED = 1
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
-BENCHMARKS = ("accuracy", "speed", "updates", "bits", "lava", "budget")
 
 app = typer.Typer(
     add_completion=False,
@@ -108,6 +107,7 @@ def verify_command(
 app.command()(train)
 app.command()(evaluate)
 app.command()(sweep)
+app.command()(bench)
 
 
 @app.command()
@@ -135,25 +135,6 @@ def demo(
         console.print(f"{name}: {value}")
     demo_figure(model, data).savefig(output)
     console.print(f"picture: {output.resolve()}", soft_wrap=True)
-
-
-@app.command()
-def bench(
-    what: Annotated[str, typer.Argument(help=f"one of {', '.join(BENCHMARKS)}")],
-    dataset: DatasetOption = "mnist",
-    units: Annotated[int, typer.Option(help="units of the network")] = 100,
-    seeds: Annotated[int, typer.Option(help="how many seeds, from 0")] = 3,
-    data_root: RootOption = None,
-) -> None:
-    """Measure accuracy, speed, Lava against event in integers, or what each rounding costs."""
-    check_choice("what", what, BENCHMARKS)
-    measure = getattr(benchmarks, what)
-    check_integer("units", units, 1)
-    check_integer("seeds", seeds, 1)
-    data = load_dataset(dataset, root=data_root)
-    console.print(benchmarks.conditions())
-    for line in measure(data, units, seeds):
-        console.print(line, soft_wrap=True, markup=False)
 
 
 def _progress() -> Progress:

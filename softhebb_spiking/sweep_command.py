@@ -64,7 +64,8 @@ def sweep(
     if as_json:
         console.print_json(json.dumps(rows))
     else:
-        console.print(summary(rows, found.varied, found.tasks[0].readouts))
+        wide = Console(highlight=False, width=max(console.width, 120))
+        wide.print(summary(rows, found.varied, found.tasks[0].readouts))
         console.print(f"results: {output.resolve() / 'results.csv'}", soft_wrap=True)
     for row in rows:
         if "error" in row:

@@ -21,7 +21,7 @@ EVENT_KERNELS = {
     "backends._event_kernel",
     "backends._threads",
 }
-COMMANDS = {"_options", "training_commands", "sweep_command"}
+COMMANDS = {"_options", "bench_command", "training_commands", "sweep_command"}
 TRAINING = {"samples", "initialization", "checkpoint", "_checkpoint_keeper", "training"}
 ESTIMATORS = {"rate", "spiking", "evaluation", "serialization", "data"}
 
@@ -73,6 +73,8 @@ ALLOWED: dict[str, set[str]] = {
     "training_commands": CORE | ESTIMATORS | TRAINING | {"_options"},
     "sweep": CORE | ESTIMATORS,
     "sweep_command": LEAVES | {"_options"},
+    "peers": CORE | ESTIMATORS | TRAINING | {""},
+    "bench_command": CORE | ESTIMATORS | {"_options", "bench"},
     "cli": CORE | ESTIMATORS | TRAINING | COMMANDS | {"", "bench", "plots", "verification"},
     "": CORE | ESTIMATORS | TRAINING,
 }
@@ -85,6 +87,7 @@ LAZY: dict[str, set[str]] = {
     "_checkpoint_keeper": {""},
     "sweep": {""},
     "sweep_command": {"sweep"},
+    "bench_command": {"peers"},
     "bench": {"backends.event", "backends.lava", "verification"},
 }
 
