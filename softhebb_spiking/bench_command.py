@@ -25,7 +25,9 @@ def bench(
         str, typer.Option(help="units of the network; of peers: sizes, 100,400,1600")
     ] = "",
     seeds: Annotated[int, typer.Option(help="how many seeds, from 0")] = 3,
-    only: Annotated[str, typer.Option(help="peers: which, e.g. event,brian2; default all")] = "",
+    only: Annotated[
+        str, typer.Option(help="peers: which, e.g. event,brian2-cpp; default all")
+    ] = "",
     output: Annotated[Path, typer.Option(help="peers: folder of JSON and pictures")] = Path(
         "benchmark"
     ),
@@ -37,7 +39,7 @@ def bench(
 ) -> None:
     """Measure: peers on the same work, accuracy, speed, Lava against event, cost of roundings.
 
-    softhebb-spiking bench peers --units 100,400 --only event,brian2,limits
+    softhebb-spiking bench peers --units 100,400 --only event,brian2-cpp,limits
     """
     check_choice("what", what, BENCHMARKS)
     if what == "peers":

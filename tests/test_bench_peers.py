@@ -144,4 +144,12 @@ def test_command(tmp_path: Path) -> None:
     assert (tmp_path / "benchmark.json").exists()
     for wrong in (["--units", "x"], ["--units", "20", "--only", "nest"]):
         assert CliRunner().invoke(app, ["bench", "peers", *wrong]).exit_code != 0
-    assert set(PEERS) >= {"event", "brian2", "lava", "bindsnet", "rate", "limits"}
+    assert set(PEERS) >= {
+        "event",
+        "brian2-cpp",
+        "brian2-cython",
+        "lava",
+        "bindsnet",
+        "rate",
+        "limits",
+    }

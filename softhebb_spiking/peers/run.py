@@ -22,7 +22,8 @@ from softhebb_spiking.peers.workload import Workload
 PEERS = (
     "event",
     "limits",
-    "brian2",
+    "brian2-cpp",
+    "brian2-cython",
     "lava",
     "bindsnet",
     "rate",
@@ -31,6 +32,7 @@ PEERS = (
     "compile",
 )
 _PACKAGES = ("numpy", "numba", "brian2", "lava-nc", "bindsnet", "torch")
+_SHORT = {"cpp_standalone": "cpp", "cython": "cython"}
 _LARGEST_FOR_LAVA = 400  # beyond, one image takes tens of seconds
 _THREADS_LEARNING, _THREADS_FROZEN = 6400, 1600
 
@@ -119,7 +121,7 @@ def _jobs(
     for n_units in units:
         for learn in (True, False):
             for job in _jobs_of_size(n_units, learn, quick=quick, seed=seed):
-                if job[0] in peers:
+                if job[0] in peers or f"{job[0]}-{_SHORT.get(job[2].get('target'))}" in peers:
                     yield job
     if "threads" in peers:
         sizes = (400, 100) if quick else (_THREADS_LEARNING, _THREADS_FROZEN)
