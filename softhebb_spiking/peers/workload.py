@@ -19,6 +19,7 @@ INPUT_RATE = 21.0  # spikes per step
 N_STEPS = 100
 EXACT_RATE = 0.2
 N_RUNS = 5
+_N_LEARNED = 2000
 _SIDE = 28
 _N_STROKES, _STROKE_STEPS = 3, 28
 
@@ -52,8 +53,8 @@ class Workload:
         return images(self.n_images, self.seed)
 
     def model(self, **params: Any) -> SpikingSoftHebb:
-        """Return an estimator that has seen a few images."""
-        X = images(max(200, min(self.n_images, 1000)), self.seed)
+        """Return an estimator that has learned: units that are still alike work otherwise."""
+        X = images(_N_LEARNED, self.seed)
         rates = {"total_rate": EXACT_RATE} if self.inhibition == "exact" else {}
         params = {
             "inhibition": self.inhibition,
@@ -64,7 +65,7 @@ class Workload:
             **rates,
             **params,
         }
-        return SpikingSoftHebb(self.n_units, **params).fit(X[:200])
+        return SpikingSoftHebb(self.n_units, **params).fit(X)
 
 
 def images(n: int, seed: int = 0) -> NDArray[np.uint8]:
