@@ -121,7 +121,7 @@ def _jobs(
     for n_units in units:
         for learn in (True, False):
             for job in _jobs_of_size(n_units, learn, quick=quick, seed=seed):
-                if job[0] in peers or f"{job[0]}-{_SHORT.get(job[2].get('target'))}" in peers:
+                if job[0] in peers or f"{job[0]}-{_SHORT.get(str(job[2].get('target')))}" in peers:
                     yield job
     if "threads" in peers:
         sizes = (400, 100) if quick else (_THREADS_LEARNING, _THREADS_FROZEN)
