@@ -121,8 +121,9 @@ def test_what_takes_too_long_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.brian2
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["cython", "cpp_standalone"])
-@pytest.mark.parametrize("inhibition", ["exact", "feedback"])
+@pytest.mark.parametrize(
+    ("target", "inhibition"), [("cpp_standalone", "exact"), ("cython", "feedback")]
+)
 def test_brian2_does_the_same_work(target: str, inhibition: str) -> None:
     """Output spikes per step are ours, to the noise of 6 images and of draws of its own."""
     if shutil.which("g++") is None:
