@@ -51,7 +51,7 @@ def initial_weights(
 def _mean_sample(samples: ArraySamples) -> FloatArray:
     """Return the mean of the unit-norm samples, with the bits of a mean over all rows at once."""
     total = np.zeros((1, samples.values.shape[1]))
-    for raw in samples.raw_chunks(CHUNK_SAMPLES):
+    for raw in samples.raw_chunks(CHUNK_SAMPLES // 10):
         # numpy adds rows one after the other, so carrying the sum on changes no rounding.
         total = np.vstack([total, unit_norm_samples(raw)]).sum(axis=0, keepdims=True)
     return np.asarray(total[0] / samples.n_samples)

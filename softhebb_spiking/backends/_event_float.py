@@ -75,8 +75,11 @@ class FloatEngine:
             self._changes = np.zeros(run.weights.shape), np.zeros(run.network.n_units)
         per_spike = 1.0 / (run.network.total_rate * run.network.n_steps)
         self._task = Task(
-            thresholds=spike_thresholds(
-                input_probabilities(run.samples, run.network.max_probability)
+            thresholds=np.concatenate(
+                [
+                    spike_thresholds(input_probabilities(rows, run.network.max_probability))
+                    for rows in np.array_split(run.samples, 1 + len(run.samples) // 100)
+                ]
             ),
             gains=psp_gain(run.samples, run.network),
             learning_rates=run.learning_rates * per_spike,
