@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softhebb_spiking.encoding import (
-    spike_thresholds,
-)
+from softhebb_spiking.encoding import spike_thresholds
 from softhebb_spiking.fixed_point import random_halves
 from softhebb_spiking.philox import (
     COMPARE_STREAM,

@@ -17,6 +17,8 @@ from softhebb_spiking.philox import (
 )
 from softhebb_spiking.validation import FloatArray, IntArray
 
+_SAMPLES_AT_ONCE = 100
+
 
 def spike_thresholds(probabilities: FloatArray) -> NDArray[np.uint64]:
     """Return the thresholds below which a random word means a spike.
@@ -48,6 +50,29 @@ def input_probabilities(samples: FloatArray, max_probability: float) -> FloatArr
     """
     peak = samples.max(axis=-1, keepdims=True)
     return np.asarray(max_probability * samples / peak)
+
+
+def input_thresholds(samples: FloatArray, max_probability: float) -> NDArray[np.uint64]:
+    """Return the spike thresholds of inputs that show samples.
+
+    Some samples at a time: what is computed on the way is larger than they are.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n_samples, n_features)
+        Non-negative, with a positive entry in each row.
+    max_probability : float
+        Probability of the strongest input, in (0, 1].
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features), uint64
+        See `spike_thresholds`.
+    """
+    parts = np.array_split(samples, 1 + len(samples) // _SAMPLES_AT_ONCE)
+    return np.concatenate(
+        [spike_thresholds(input_probabilities(part, max_probability)) for part in parts]
+    )
 
 
 def psp_rise(params: NetworkParams) -> float:
@@ -128,8 +153,7 @@ def draw_presentation(
             bytes_of_steps(seed, INPUT_STREAM, sample, step // STEPS_OF_BLOCK, active, words, drawn)
         for p in range(active.size):
             i = active[p]
-            fires = is_below(drawn[lane, p], thresholds[i], seed, sample, step, i)
-            if fires:
+            if is_below(drawn[lane, p], thresholds[i], seed, sample, step, i):
                 indices[n_spikes] = i
                 n_spikes += 1
         starts[step + 1] = n_spikes
@@ -157,7 +181,7 @@ def draw_input_spikes(
     ndarray of shape (n_spikes, 3)
         Rows (sample, step, index), sorted.
     """
-    thresholds = spike_thresholds(input_probabilities(samples, params.max_probability))
+    thresholds = input_thresholds(samples, params.max_probability)
     rows = []
     for sample, row in enumerate(thresholds):
         starts, indices = draw_presentation(

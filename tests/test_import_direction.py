@@ -19,6 +19,7 @@ EVENT_KERNELS = {
     "backends._event_inputs",
     "backends._event_integers",
     "backends._event_kernel",
+    "backends._event_record",
     "backends._threads",
 }
 COMMANDS = {"_options", "bench_command", "training_commands", "sweep_command"}
@@ -55,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "backends.brian2": {"params"},
     "backends._event_draws": CORE | {"_compiled"},
     "backends._event_inputs": CORE | {"_compiled"},
+    "backends._event_record": CORE | {"_compiled"},
     "backends._event_kernel": CORE | EVENT_KERNELS,
     "backends._event_float": CORE | EVENT_KERNELS,
     "backends._threads": set(),

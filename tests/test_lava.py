@@ -20,9 +20,7 @@ pytest.importorskip("lava", reason="Lava is not installed")
 
 from softhebb_spiking.backends import lava as backend
 from softhebb_spiking.backends._lava_worker import call_in_session
-from softhebb_spiking.encoding import (
-    draw_input_spikes,
-)
+from softhebb_spiking.encoding import draw_input_spikes
 from softhebb_spiking.params import NetworkParams, Run, RunResult
 
 pytestmark = pytest.mark.lava

@@ -12,9 +12,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
-from softhebb_spiking.encoding import (
-    psp_decay,
-)
+from softhebb_spiking.encoding import psp_decay
 from softhebb_spiking.fixed_point import (
     DECAY_BITS,
     GAIN_FRACTION_BITS,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from softhebb_spiking.encoding import (
     input_probabilities,
+    input_thresholds,
     psp_gain,
     spike_thresholds,
 )
@@ -153,8 +154,7 @@ class PyRateEncoderModelFixed(AbstractRateEncoderModel):
         shown = samples.any(axis=1)
         self._shown = shown
         self._all_thresholds = np.zeros(samples.shape, np.uint64)
-        rates = input_probabilities(samples[shown], params.max_probability)
-        self._all_thresholds[shown] = spike_thresholds(rates)
+        self._all_thresholds[shown] = input_thresholds(samples[shown], params.max_probability)
         self._half_payloads = proc_params["fixed"].half_payloads(samples)
         self._half_payload = 0
 

@@ -10,9 +10,7 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from softhebb_spiking.encoding import (
-    psp_decay,
-)
+from softhebb_spiking.encoding import psp_decay
 from softhebb_spiking.processes.presentation import StepRecorder, presentation_position
 from softhebb_spiking.processes.synapse_manager.process import SynapseManager
 

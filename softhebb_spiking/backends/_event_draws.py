@@ -21,10 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from softhebb_spiking._compiled import exp_nonpositive, kernel, padded
-from softhebb_spiking.philox import (
-    POPULATION_STREAM,
-    philox_4x32,
-)
+from softhebb_spiking.philox import POPULATION_STREAM, philox_4x32
 from softhebb_spiking.validation import FloatArray, IntArray
 
 BLOCK_UNITS = 64
@@ -271,6 +268,13 @@ def close_step(spikes):  # type: ignore[no-untyped-def]
         total += spikes.count_of_unit[k]
         spikes.count_of_unit[k] = 0
     return total
+
+
+@kernel()
+def count_spikes(spikes, n_events, spike_counts):  # type: ignore[no-untyped-def]
+    """Add the spikes of a step to those of the sample, by population."""
+    for event in range(n_events):
+        spike_counts[spikes.units[event]] += spikes.counts[event]
 
 
 @kernel()

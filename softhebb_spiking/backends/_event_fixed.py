@@ -8,7 +8,6 @@ from softhebb_spiking._compiled import padded
 from softhebb_spiking.backends._event_draws import BLOCK_UNITS, new_spikes
 from softhebb_spiking.backends._event_fixed_kernel import (
     UNITS_DRAWN_AT_ONCE,
-    IntegerRecord,
     IntegerTask,
     IntegerUnits,
     Payloads,
@@ -17,8 +16,10 @@ from softhebb_spiking.backends._event_fixed_kernel import (
 from softhebb_spiking.backends._event_fixed_learning import SharedRandoms, Traces
 from softhebb_spiking.backends._event_inputs import Given, Inputs, new_inputs, nothing_given
 from softhebb_spiking.backends._event_integers import IntegerConstants, IntegerWeights
-from softhebb_spiking.backends._threads import run_threads
-from softhebb_spiking.encoding import input_probabilities, spike_thresholds
+from softhebb_spiking.backends._event_kernel import INHIBITION_CODES
+from softhebb_spiking.backends._event_record import Record, nothing_recorded
+from softhebb_spiking.backends._threads import run_threads, shares
+from softhebb_spiking.encoding import input_thresholds
 from softhebb_spiking.fixed_network import (
     LAVA_WEIGHT_SEED,
     FixedNetwork,
@@ -28,7 +29,7 @@ from softhebb_spiking.fixed_network import (
     warn_of_overflows,
 )
 from softhebb_spiking.fixed_point import exp2_table, log2_table
-from softhebb_spiking.params import INHIBITIONS, Run
+from softhebb_spiking.params import Run
 from softhebb_spiking.philox import STEPS_OF_BLOCK
 from softhebb_spiking.validation import FloatArray, IntArray
 
@@ -59,12 +60,11 @@ class FixedEngine:
             log_prior=log_prior,
             bias=(log_prior >> 6).astype(np.int32),
         )
-        self._initial = weights.copy(), log_prior.copy()
-        self._changes = np.zeros(weights.shape, np.int64), np.zeros(len(weights), np.int64)
+        if run.restart:
+            self._initial = weights.copy(), log_prior.copy()
+            self._changes = np.zeros(weights.shape, np.int64), np.zeros(len(weights), np.int64)
         self._task = IntegerTask(
-            thresholds=spike_thresholds(
-                input_probabilities(run.samples, run.network.max_probability)
-            ),
+            thresholds=input_thresholds(run.samples, run.network.max_probability),
             half_payloads=self._fixed.half_payloads(run.samples),
             doses=self._fixed.doses(run.learning_rates),
             prior_rates=self._fixed.prior_rates(run.prior_learning_rates),
@@ -79,16 +79,15 @@ class FixedEngine:
 
     def present_many(self, begin: int, end: int, spike_counts: IntArray) -> None:
         """Show samples begin … end − 1, of which nothing is kept but their counts."""
-        given, record = nothing_given(), no_integer_record()
+        given, record = nothing_given(), nothing_recorded(np.int64)
         if self._randoms is not None:
             for sample in range(begin, end):
                 self._present(0, sample, sample + 1, given, record, spike_counts)
             return
-        bounds = np.linspace(begin, end, len(self._threads) + 1).astype(int).tolist()
+        parts = shares(begin, end, len(self._threads))
 
         def part(thread: int) -> None:
-            first, last = bounds[thread : thread + 2]
-            self._present(thread, first, last, given, record, spike_counts)
+            self._present(thread, *parts[thread], given, record, spike_counts)
 
         run_threads(part, len(self._threads))
 
@@ -97,7 +96,7 @@ class FixedEngine:
     ) -> None:
         """Show one sample and keep what the run wants of it."""
         kept = record | {name: values[sample] for name, values in self.probes.items()}
-        wanted = no_integer_record()._replace(wanted=bool(kept), **kept)
+        wanted = nothing_recorded(np.int64)._replace(wanted=bool(kept), **kept)
         self._present(0, sample, sample + 1, given, wanted, spike_counts)
         if self._run.restart:
             self._restart()
@@ -108,7 +107,7 @@ class FixedEngine:
         begin: int,
         end: int,
         given: Given,
-        record: IntegerRecord,
+        record: Record,
         spike_counts: IntArray,
     ) -> None:
         nothing = np.empty(0, np.int64)
@@ -191,27 +190,13 @@ def _scratch(run: Run) -> tuple[IntegerUnits, Traces, Inputs, Payloads]:
     return units, traces, inputs, payloads
 
 
-def no_integer_record() -> IntegerRecord:
-    """Return a record that keeps nothing."""
-    row, rows = np.empty(0, np.int64), np.empty((0, 0), np.int64)
-    return IntegerRecord(
-        wanted=False,
-        input_starts=row,
-        inputs=row,
-        output_counts=rows,
-        drive=rows,
-        inhibition=row,
-        psp=rows,
-    )
-
-
 def integer_constants(fixed: FixedNetwork) -> IntegerConstants:
     """Return the integers of a network in the form the kernel wants them."""
     learning, network = fixed.learning, fixed.network
     x1_floor, x1_threshold = _decay_table(trace_tau(network))
     y_floor, y_threshold = _decay_table(_Y_TAU)
     return IntegerConstants(
-        inhibition=INHIBITIONS.index(network.inhibition),
+        inhibition=INHIBITION_CODES[network.inhibition],
         population_size=int(network.population_size),
         settle_steps=int(network.settle_steps),
         n_steps=int(network.presentation_steps),

@@ -24,21 +24,37 @@ from softhebb_spiking._compiled import (
     lowest_bit,
     shift_right,
 )
-from softhebb_spiking.backends._event_draws import BLOCK_UNITS, Spikes, add_spikes, close_step
+from softhebb_spiking.backends._event_draws import (
+    BLOCK_UNITS,
+    Spikes,
+    add_spikes,
+    close_step,
+    count_spikes,
+)
 from softhebb_spiking.backends._event_fixed_learning import (
     add_pending,
     end_epoch,
     learn_log_prior,
 )
 from softhebb_spiking.backends._event_inputs import receive_inputs, start_sample
-from softhebb_spiking.backends._event_integers import log2, mantissa
-from softhebb_spiking.backends._event_kernel import EXACT, FEEDBACK, GRADED, count_spikes
-from softhebb_spiking.philox import COMPARE_STREAM, PAYLOAD_STREAM, bytes_of_steps, draw_blocks
+from softhebb_spiking.backends._event_integers import (
+    STATE_MAX,
+    STATE_MIN,
+    TRACE_MAX,
+    log2,
+    mantissa,
+)
+from softhebb_spiking.backends._event_kernel import EXACT, FEEDBACK, GRADED
+from softhebb_spiking.backends._event_record import record_spikes
+from softhebb_spiking.philox import (
+    COMPARE_STREAM,
+    PAYLOAD_STREAM,
+    STEPS_OF_BLOCK,
+    bytes_of_steps,
+    draw_blocks,
+)
 from softhebb_spiking.validation import IntArray
 
-_STATE_MAX = 2**23 - 1
-_STATE_MIN = -(2**23)
-_TRACE_MAX = 127
 # A population can fire if its threshold, of 16 bits, is not 0.
 _LOWEST_RATE_LOG = -17 << 12
 # A mantissa of 16 bits adds nothing to a sum whose largest term is more octaves above it.
@@ -84,18 +100,6 @@ class Payloads(NamedTuple):
     drawn: NDArray[np.uint8]  # random bytes of sixteen steps
 
 
-class IntegerRecord(NamedTuple):
-    """Where one sample's spikes and probes go; empty arrays are not filled."""
-
-    wanted: bool
-    input_starts: IntArray
-    inputs: IntArray
-    output_counts: IntArray
-    drive: IntArray
-    inhibition: IntArray
-    psp: IntArray
-
-
 @kernel(nogil=True)
 def present_fixed(  # type: ignore[no-untyped-def]
     net, state, units, traces, inputs, payloads, task, begin, end, given, record, randoms, counts
@@ -119,9 +123,10 @@ def present_fixed(  # type: ignore[no-untyped-def]
             n_spikes = close_step(units.spikes)
             correction = _pool_correction(net, units, h, n_spikes)
             n_fired = receive_inputs(inputs, n_active, given, task.seed, number, step)
-            if step & 15 == 0:
+            lane = step % STEPS_OF_BLOCK
+            if lane == 0:
                 _draw_payloads(inputs, payloads, n_active, task.seed, number, step)
-            drawn = payloads.drawn[step & 15]
+            drawn = payloads.drawn[lane]
             _receive(state, units, traces, inputs, payloads, n_fired, drawn, half_payload, tracing)
             _learn(net, state, units, traces, tracing, task, sample, step, randoms, counts)
             if record.wanted:
@@ -132,11 +137,10 @@ def present_fixed(  # type: ignore[no-untyped-def]
                     net, state, spikes, spikes.n_events[0], rate, task.seed, number, step
                 )
             trend = (net.decay * trend + (4096 - net.decay) * correction) >> 12
-            h = min(max(h + correction + trend, _STATE_MIN), _STATE_MAX)
+            h = min(max(h + correction + trend, STATE_MIN), STATE_MAX)
         if tracing and (net.n_steps + 1) % net.epoch == 0:
             _integrate(net, state, units)
-            epoch = (net.n_steps + 1) // net.epoch - 1
-            end_epoch(net, state, traces, units.u, randoms, epoch, task.seed, number, net.n_steps)
+            end_epoch(net, state, traces, units.u, randoms, task.seed, number, net.n_steps)
 
 
 @kernel()
@@ -163,7 +167,7 @@ def _integrate(net, state, units):  # type: ignore[no-untyped-def]
 @kernel()
 def _advance(decay, u, current):  # type: ignore[no-untyped-def]
     """Apply u ← (u · decay >> 12) + a; return how many were clipped."""
-    factor, most = np.int32(decay), np.int32(_STATE_MAX)
+    factor, most = np.int32(decay), np.int32(STATE_MAX)
     overflows = np.int32(0)
     for k in range(u.size):
         high, low = np.int32(u[k] >> 12), np.int32(u[k] & 4095)
@@ -304,8 +308,8 @@ def _pool_correction(net, units, h, n_spikes):  # type: ignore[no-untyped-def]
 @kernel()
 def _draw_payloads(inputs, payloads, n_active, seed, number, step):  # type: ignore[no-untyped-def]
     """Draw the bytes that round the payloads of sixteen steps."""
-    active = inputs.active[:n_active]
-    bytes_of_steps(seed, PAYLOAD_STREAM, number, step >> 4, active, payloads.words, payloads.drawn)
+    active, block = inputs.active[:n_active], step // STEPS_OF_BLOCK
+    bytes_of_steps(seed, PAYLOAD_STREAM, number, block, active, payloads.words, payloads.drawn)
 
 
 @inlined_kernel()
@@ -327,7 +331,7 @@ def _receive(  # type: ignore[no-untyped-def]
         n_up += is_up
         n_down += not is_up
         if tracing:
-            traces.x1[i] = min(_TRACE_MAX, traces.x1[i] + half + is_up)
+            traces.x1[i] = min(TRACE_MAX, traces.x1[i] + half + is_up)
     units.current[:] = 0
     if half > 0:  # else only spikes that are rounded up add anything
         _add_rows(state.columns, payloads.down[:n_down], 2 * half, units.sums, units.current)
@@ -395,21 +399,15 @@ def _learn(net, state, units, traces, tracing, task, sample, step, randoms, coun
             amount = spikes.counts[event] * task.doses[sample]
             add_pending(traces, spikes.units[event], amount)
     if tracing and (step + 1) % net.epoch == 0:
-        epoch, number = (step + 1) // net.epoch - 1, task.first_sample + sample
-        end_epoch(net, state, traces, units.u, randoms, epoch, task.seed, number, step)
+        number = task.first_sample + sample
+        end_epoch(net, state, traces, units.u, randoms, task.seed, number, step)
 
 
 @kernel()
 def _record(net, units, traces, inputs, n_fired, step, h, record):  # type: ignore[no-untyped-def]
     """Write down what is wanted of a step."""
-    if record.output_counts.size:
-        for event in range(units.spikes.n_events[0]):
-            record.output_counts[step, units.spikes.units[event]] = units.spikes.counts[event]
-    if record.input_starts.size:
-        start = record.input_starts[step]
-        for j in range(n_fired):
-            record.inputs[start + j] = inputs.rows[j]
-        record.input_starts[step + 1] = start + n_fired
+    spikes = units.spikes
+    record_spikes(record, spikes, spikes.n_events[0], inputs, n_fired, step)
     if step >= net.settle_steps:
         _probe(units, traces, step - net.settle_steps, h, record)
 

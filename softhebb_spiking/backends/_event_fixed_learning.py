@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softhebb_spiking._compiled import kernel
-from softhebb_spiking.backends._event_integers import mantissa
+from softhebb_spiking.backends._event_integers import STATE_MIN, TRACE_MAX, mantissa
 from softhebb_spiking.philox import (
     DOSE_STREAM,
     PRIOR_STREAM,
@@ -23,8 +23,6 @@ from softhebb_spiking.philox import (
 )
 from softhebb_spiking.validation import IntArray
 
-_TRACE_MAX = 127
-_STATE_MIN = -(2**23)
 _ACCUMULATOR_MAX = 2**15 - 1
 _ACCUMULATOR_MIN = -(2**15) - 1  # as Lava has it
 
@@ -62,8 +60,9 @@ def add_pending(traces, k, amount):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def end_epoch(net, state, traces, u, randoms, epoch, seed, sample, step):  # type: ignore[no-untyped-def]
+def end_epoch(net, state, traces, u, randoms, seed, sample, step):  # type: ignore[no-untyped-def]
     """Let the traces decay, and the populations with updates to make learn."""
+    epoch = (step + 1) // net.epoch - 1
     if net.shared:
         _decay_traces_shared(net, traces.x1, randoms.x[epoch])
     else:
@@ -76,7 +75,7 @@ def end_epoch(net, state, traces, u, randoms, epoch, seed, sample, step):  # typ
         if quanta > 0:
             y1 = quanta * net.y1_quantum
             y2 = (np.int64(u[k]) * net.y2_mantissa + ((1 << net.y2_shift) >> 1)) >> net.y2_shift
-            y2 = min(y2, _TRACE_MAX)
+            y2 = min(y2, TRACE_MAX)
             if net.shared:
                 for _ in range(net.epoch):
                     y1 = net.y_floor[y1] + (randoms.y[epoch] < net.y_threshold[y1])
@@ -158,7 +157,7 @@ def learn_log_prior(net, state, spikes, n_events, rate, seed, sample, step):  # 
             spikes.count_of_unit[k] = 0
         growth = min(max(gain, -(2**30)), 2**30 - 1)
         change = (rate * growth + np.int64(four[k & 3] >> np.uint64(8))) >> 24
-        log_prior[k] = min(0, max(log_prior[k] + change, _STATE_MIN))
+        log_prior[k] = min(0, max(log_prior[k] + change, STATE_MIN))
         state.bias[k] = log_prior[k] >> 6
 
 

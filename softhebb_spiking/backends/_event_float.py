@@ -16,29 +16,21 @@ from softhebb_spiking.backends._event_draws import (
 )
 from softhebb_spiking.backends._event_inputs import Given, new_inputs, nothing_given
 from softhebb_spiking.backends._event_kernel import (
-    EXACT,
-    FEEDBACK,
-    GRADED,
+    INHIBITION_CODES,
     LARGEST_SHARED_RHO,
     Constants,
     Layer,
-    Record,
     Scratch,
     Task,
     present,
 )
-from softhebb_spiking.backends._threads import run_threads
-from softhebb_spiking.encoding import (
-    input_probabilities,
-    psp_decay,
-    psp_gain,
-    spike_thresholds,
-)
-from softhebb_spiking.params import INHIBITIONS, NetworkParams, Run
+from softhebb_spiking.backends._event_record import nothing_recorded
+from softhebb_spiking.backends._threads import run_threads, shares
+from softhebb_spiking.encoding import input_thresholds, psp_decay, psp_gain
+from softhebb_spiking.params import NetworkParams, Run
 from softhebb_spiking.validation import FloatArray, IntArray
 
 PRECISIONS = {"single": np.float32, "double": np.float64}
-_INHIBITION_CODES = dict(zip(INHIBITIONS, (FEEDBACK, GRADED, EXACT), strict=True))
 # Threads that learn together wait for each other twice a step; below this it does not pay.
 _FEWEST_UNITS_OF_A_THREAD = 1024
 
@@ -75,12 +67,7 @@ class FloatEngine:
             self._changes = np.zeros(run.weights.shape), np.zeros(run.network.n_units)
         per_spike = 1.0 / (run.network.total_rate * run.network.n_steps)
         self._task = Task(
-            thresholds=np.concatenate(
-                [
-                    spike_thresholds(input_probabilities(rows, run.network.max_probability))
-                    for rows in np.array_split(run.samples, 1 + len(run.samples) // 100)
-                ]
-            ),
+            thresholds=input_thresholds(run.samples, run.network.max_probability),
             gains=psp_gain(run.samples, run.network),
             learning_rates=run.learning_rates * per_spike,
             prior_learning_rates=run.prior_learning_rates * per_spike,
@@ -98,7 +85,7 @@ class FloatEngine:
 
     def present_many(self, begin: int, end: int, spike_counts: IntArray) -> None:
         """Show samples begin … end − 1, of which nothing is kept but their counts."""
-        nothing = nothing_given(), _no_record(self._dtype)
+        nothing = nothing_given(), nothing_recorded(np.float64)
         n_threads = self.n_threads
 
         def part(thread: int) -> bool:
@@ -107,8 +94,8 @@ class FloatEngine:
                 members = self._layers[0], *self._inputs[thread], self._task, begin, end
                 position = thread, n_threads
             else:
-                bounds = np.linspace(begin, end, n_threads + 1).astype(int)[thread : thread + 2]
-                members = self._layers[thread], *self._inputs[thread], self._task, *map(int, bounds)
+                bounds = shares(begin, end, n_threads)[thread]
+                members = self._layers[thread], *self._inputs[thread], self._task, *bounds
                 position = 0, 1
             return bool(present(self._constants, *members, *nothing, spike_counts, *position))
 
@@ -123,11 +110,10 @@ class FloatEngine:
         self, sample: int, given: Given, record: dict[str, IntArray], spike_counts: IntArray
     ) -> None:
         """Show one sample and keep what the run wants of it."""
-        nothing = _no_record(self._dtype)._asdict()
-        probes = {name: values[sample] for name, values in self.probes.items()}
-        kept = Record(**nothing | record | probes | {"wanted": bool(record or probes)})
+        kept = record | {name: values[sample] for name, values in self.probes.items()}
+        wanted = nothing_recorded(np.float64)._replace(wanted=bool(kept), **kept)
         members = self._layers[0], *self._inputs[0], self._task, sample, sample + 1
-        present(self._constants, *members, given, kept, spike_counts, 0, 1)
+        present(self._constants, *members, given, wanted, spike_counts, 0, 1)
         if self._run.restart:
             self._restart()
 
@@ -182,7 +168,7 @@ class FloatEngine:
                 expected=padded(n_blocks, np.float64),
             ),
             spikes=new_spikes(n_units),
-            pool=padded(4, np.float64),
+            pool=padded(3, np.float64),
             arrivals=padded(1, np.int64),
         )
 
@@ -197,22 +183,9 @@ class FloatEngine:
         )
 
 
-def _no_record(dtype: Any) -> Record:
-    nothing = np.empty(0, np.int64)
-    return Record(
-        wanted=False,
-        input_starts=nothing,
-        inputs=nothing,
-        output_counts=np.empty((0, 0), np.int64),
-        drive=np.empty((0, 0)),
-        inhibition=np.empty(0),
-        psp=np.empty((0, 0)),
-    )
-
-
 def _constants(net: NetworkParams, dtype: Any) -> Constants:
     return Constants(
-        inhibition=_INHIBITION_CODES[net.inhibition],
+        inhibition=INHIBITION_CODES[net.inhibition],
         inhibition_gain=float(net.inhibition_gain),
         population_size=int(net.population_size),
         total_rate=float(net.total_rate),

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from softhebb_spiking._compiled import kernel
 from softhebb_spiking.validation import IntArray
 
+TRACE_MAX = 127
+STATE_MAX = 2**23 - 1
+STATE_MIN = -(2**23)
+
 
 class IntegerConstants(NamedTuple):
     """The integers of a network in the form the kernels want them."""

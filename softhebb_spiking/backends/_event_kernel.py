@@ -25,6 +25,7 @@ from softhebb_spiking.backends._event_draws import (
     Spikes,
     add_spikes,
     close_step,
+    count_spikes,
     draw_alone,
     draw_candidates,
     draw_four_numbers,
@@ -34,9 +35,12 @@ from softhebb_spiking.backends._event_draws import (
     set_rates,
 )
 from softhebb_spiking.backends._event_inputs import receive_inputs, start_sample
+from softhebb_spiking.backends._event_record import record_spikes
+from softhebb_spiking.params import INHIBITIONS
 from softhebb_spiking.validation import FloatArray, IntArray
 
 FEEDBACK, GRADED, EXACT = range(3)
+INHIBITION_CODES = dict(zip(INHIBITIONS, (FEEDBACK, GRADED, EXACT), strict=True))
 # A population above this is drawn alone: candidates would often be thrown away.
 LARGEST_SHARED_RHO = 0.25
 _SMALLEST_SCALE = 1e-6
@@ -72,7 +76,7 @@ class Layer(NamedTuple):
     u: FloatArray  # of this step and the next, which take turns; shape (2, n_units)
     intensities: Intensities
     spikes: Spikes
-    pool: FloatArray  # inhibition h, trend, correction, number of spikes
+    pool: FloatArray  # inhibition h to come, trend, the h of this step
     arrivals: IntArray
 
 
@@ -97,18 +101,6 @@ class Task(NamedTuple):
     first_sample: int
 
 
-class Record(NamedTuple):
-    """Where one sample's spikes and probes go; empty arrays are not filled."""
-
-    wanted: bool
-    input_starts: IntArray
-    inputs: IntArray
-    output_counts: IntArray
-    drive: FloatArray
-    inhibition: FloatArray
-    psp: FloatArray
-
-
 @kernel(nogil=True)
 def present(  # type: ignore[no-untyped-def]
     net, layer, inputs, scratch, task, begin, end, given, record, spike_counts, thread, n_threads
@@ -128,7 +120,7 @@ def present(  # type: ignore[no-untyped-def]
         for step in range(net.n_steps):
             u, next_u = layer.u[step & 1], layer.u[1 - (step & 1)]
             n_events = _fire_together(
-                net, layer, u, scratch, task, given, record, sample, step, thread, n_threads
+                net, layer, u, scratch, task, given, record, sample, step, first, last, n_threads
             )
             if n_events < 0:
                 return False
@@ -213,14 +205,16 @@ def _sum_rows(columns, rows, n_rows, start, stop, total):  # type: ignore[no-unt
 
 @inlined_kernel()
 def _fire_together(  # type: ignore[no-untyped-def]
-    net, layer, u, scratch, task, given, record, sample, step, thread, n_threads
+    net, layer, u, scratch, task, given, record, sample, step, first, last, n_threads
 ):
     """Let the populations fire; return how many did, −1 if a thread is lost.
 
-    Rates are found where a spike can be; each thread finds those of its units, the first one draws.
+    Rates are found where a spike can be: each thread finds those of its units, and the thread that
+    has the first unit draws.
     """
     outputs_given = given.output_counts.size > 0
-    if step == 0 and thread == 0:
+    leads = first == 0
+    if step == 0 and leads:
         layer.pool[:] = 0.0
     n_candidates = 0
     if net.inhibition == EXACT:
@@ -231,14 +225,12 @@ def _fire_together(  # type: ignore[no-untyped-def]
     else:
         rates_wanted = net.inhibition == GRADED or not outputs_given
     if rates_wanted:
-        share = -(-layer.intensities.total.size // n_threads) * BLOCK_UNITS
-        first, last = thread * share, min((thread + 1) * share, u.size)
         find_intensities(net.concentration, u, layer.bias, first, last, layer.intensities)
         if not wait_for_all(layer.arrivals, n_threads, scratch.barriers):
             return -1
     elif not outputs_given:
         return 0
-    if thread == 0:
+    if leads:
         _fire(net, layer, task, given, sample, step, n_candidates)
     if not wait_for_all(layer.arrivals, n_threads, scratch.barriers):
         return -1
@@ -268,7 +260,7 @@ def _fire(net, layer, task, given, sample, step, n_candidates):  # type: ignore[
     else:
         _draw(net, layer, task, sample, step, n_candidates)
     n_spikes = close_step(spikes)
-    pool[3] = pool[0]
+    pool[2] = pool[0]
     if net.inhibition == EXACT:
         return
     correction = normalizer - pool[0]
@@ -308,13 +300,6 @@ def _draw(net, layer, task, sample, step, n_candidates):  # type: ignore[no-unty
         step,
         layer.spikes,
     )
-
-
-@kernel()
-def count_spikes(spikes, n_events, spike_counts):  # type: ignore[no-untyped-def]
-    """Add the spikes of a step to those of the sample, by population."""
-    for event in range(n_events):
-        spike_counts[spikes.units[event]] += spikes.counts[event]
 
 
 @kernel()
@@ -376,15 +361,7 @@ def _learn_log_prior(layer, n_events, rate, first, last):  # type: ignore[no-unt
 @kernel()
 def _record(net, layer, u, inputs, scratch, n_active, n_fired, n_events, step, record):  # type: ignore[no-untyped-def]
     """Write down what is wanted of a step."""
-    if record.output_counts.size:
-        for event in range(n_events):
-            unit = layer.spikes.units[event]
-            record.output_counts[step, unit] = layer.spikes.counts[event]
-    if record.input_starts.size:
-        start = record.input_starts[step]
-        for j in range(n_fired):
-            record.inputs[start + j] = inputs.rows[j]
-        record.input_starts[step + 1] = start + n_fired
+    record_spikes(record, layer.spikes, n_events, inputs, n_fired, step)
     if step >= net.settle_steps:
         _probe(layer, u, inputs, scratch, n_active, step - net.settle_steps, record)
 
@@ -395,7 +372,7 @@ def _probe(layer, u, inputs, scratch, n_active, reading, record):  # type: ignor
         for k in range(u.size):
             record.drive[reading, k] = u[k]
     if record.inhibition.size:
-        record.inhibition[reading] = layer.pool[3]
+        record.inhibition[reading] = layer.pool[2]
     if record.psp.size:
         for p in range(n_active):
             record.psp[reading, inputs.active[p]] = scratch.psp[p]

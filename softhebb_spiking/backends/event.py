@@ -9,9 +9,7 @@ import numpy as np
 from softhebb_spiking.backends._event_fixed import FixedEngine
 from softhebb_spiking.backends._event_float import PRECISIONS, FloatEngine
 from softhebb_spiking.backends._event_inputs import Given
-from softhebb_spiking.encoding import (
-    spike_rows,
-)
+from softhebb_spiking.encoding import spike_rows
 from softhebb_spiking.params import Run, RunResult
 from softhebb_spiking.validation import IntArray, check_choice, check_integer
 

@@ -22,10 +22,9 @@ from softhebb_spiking.backends._event_fixed import LavaRandoms, integer_constant
 from softhebb_spiking.data import Dataset
 from softhebb_spiking.encoding import (
     draw_presentation,
-    input_probabilities,
+    input_thresholds,
     psp_decay,
     psp_gain,
-    spike_thresholds,
 )
 from softhebb_spiking.evaluation import UnitLabelClassifier
 from softhebb_spiking.fixed_network import FixedNetwork, fixed_network_of
@@ -127,7 +126,7 @@ def simulate(run: Run, switches: Switches) -> RunResult:
     state = BudgetState(start.weights.copy(), start.log_prior.copy())
     changes = np.zeros_like(start.weights)
     counts = np.zeros((len(run.samples), net.presentation_steps, net.n_units), np.int64)
-    thresholds = spike_thresholds(input_probabilities(run.samples, net.max_probability))
+    thresholds = input_thresholds(run.samples, net.max_probability)
     halves = 256.0 * psp_gain(run.samples, net) * fixed.payload_per_gain
     if switches.traces:
         halves = fixed.half_payloads(run.samples).astype(np.float64)

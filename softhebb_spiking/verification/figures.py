@@ -11,9 +11,7 @@ from scipy.special import logsumexp
 
 from softhebb_spiking import plots, theory
 from softhebb_spiking.backends import event
-from softhebb_spiking.encoding import (
-    psp_gain,
-)
+from softhebb_spiking.encoding import psp_gain
 from softhebb_spiking.params import NetworkParams, Run, RunResult
 from softhebb_spiking.validation import FloatArray, IntArray
 from softhebb_spiking.verification import expected_update, learning
