@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
 from softhebb_spiking.data import DATASETS
 
@@ -18,3 +19,23 @@ RootOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="key of everything random")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def progress_bar(*columns: ProgressColumn) -> Progress:
+    """Return a progress bar on stderr, quiet where that is no terminal.
+
+    Parameters
+    ----------
+    *columns : ProgressColumn
+        What stands behind description, bar and numbers; by default the time elapsed.
+    """
+    terminal = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        *(columns or (TimeElapsedColumn(),)),
+        console=terminal,
+        disable=not terminal.is_terminal,
+        transient=True,
+    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from softhebb_spiking._timing import median_seconds, seconds
 from softhebb_spiking.data import Dataset
 from softhebb_spiking.evaluation import UnitLabelClassifier
 from softhebb_spiking.params import INHIBITIONS, ROUNDINGS, FixedPointParams
@@ -19,7 +19,6 @@ from softhebb_spiking.spiking import ARITHMETICS, SpikingSoftHebb
 from softhebb_spiking.validation import FloatArray
 
 _N_TIMED = 2000
-_N_RUNS = 5
 _LOG_STEPS, _EPOCHS = (-9, -7, -5), (1, 10)
 _N_LAVA_SAMPLES, _N_EVENT_SAMPLES = 6, 120  # of which the first are Lava's
 
@@ -114,7 +113,7 @@ def speed(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
 
 
 def _median_rate(work: Callable[[FloatArray], Any], X: FloatArray) -> float:
-    return len(X) / _median_seconds(lambda: work(X))
+    return len(X) / median_seconds(lambda: work(X))
 
 
 def lava(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
@@ -150,12 +149,12 @@ def lava(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
             longer_steps = len(longer.samples) * (run.network.presentation_steps + 1)
             # Lava's start, a few seconds, is left out: it is that of a run of one sample.
             short = model.make_run(X[:1], learn=True)
-            started_s = _seconds(lambda: lava_backend.simulate(short))  # noqa: B023
+            started_s = seconds(lambda: lava_backend.simulate(short))  # noqa: B023
             results: list[Any] = []
-            whole_s = _seconds(lambda: results.append(lava_backend.simulate(run)))  # noqa: B023
+            whole_s = seconds(lambda: results.append(lava_backend.simulate(run)))  # noqa: B023
             in_lava = (steps - steps // len(X)) / (whole_s - started_s)
             own = event.simulate(run)  # compiles too
-            event_s = _median_seconds(lambda: event.simulate(longer))  # noqa: B023
+            event_s = median_seconds(lambda: event.simulate(longer))  # noqa: B023
             on_event = longer_steps / event_s
             same = np.array_equal(results[0].weights, own.weights)
             ratios.append(on_event / in_lava)
@@ -300,13 +299,3 @@ def updates(data: Dataset, n_units: int, n_seeds: int) -> Iterator[str]:
             f"{rounding}, η' = 2^{log_step}, every {epoch} steps, K={n_units}, seed {seed}: "
             f"{100 * share:.2f} % (norms {norms.min():.3f} to {norms.max():.3f})"
         )
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def _median_seconds(work: Callable[[], Any]) -> float:
-    return float(np.median([_seconds(work) for _ in range(_N_RUNS)]))

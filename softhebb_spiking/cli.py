@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from softhebb_spiking._options import DatasetOption, RootOption, SeedOption, console
+from softhebb_spiking._options import DatasetOption, RootOption, SeedOption, console, progress_bar
 from softhebb_spiking.bench_command import bench
 from softhebb_spiking.data import load_dataset
 from softhebb_spiking.serialization import check_writable_file
@@ -81,7 +79,7 @@ def verify_command(
     check_integer("seed", seed, 0, MAX_SEED)
     data = load_dataset(dataset, root=data_root)
     check_writable(output)
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("preparing", total=None)
         found = verify(
             data,
@@ -135,17 +133,6 @@ def demo(
         console.print(f"{name}: {value}")
     demo_figure(model, data).savefig(output)
     console.print(f"picture: {output.resolve()}", soft_wrap=True)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
 
 
 def _print_checks(found: Verification) -> None:

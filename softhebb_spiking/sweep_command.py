@@ -10,10 +10,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from softhebb_spiking._options import JsonOption, RootOption, console
+from softhebb_spiking._options import JsonOption, RootOption, console, progress_bar
 from softhebb_spiking.validation import check_integer
 
 TASK_FAILED = 1
@@ -42,16 +41,7 @@ def sweep(
         for task in found.tasks:
             console.print(json.dumps(task.as_dict()), soft_wrap=True, markup=False)
         return 0
-    terminal = Console(stderr=True)
-    with Progress(
-        TextColumn("tasks"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        console=terminal,
-        disable=not terminal.is_terminal,
-        transient=True,
-    ) as progress:
+    with progress_bar() as progress:
         bar = progress.add_task("tasks", total=len(found.tasks))
         rows = run_sweep(
             found,
@@ -67,10 +57,11 @@ def sweep(
         wide = Console(highlight=False, width=max(console.width, 120))
         wide.print(summary(rows, found.varied, found.tasks[0].readouts))
         console.print(f"results: {output.resolve() / 'results.csv'}", soft_wrap=True)
+    errors = Console(stderr=True)
     for row in rows:
         if "error" in row:
             place = ", ".join(f"{name}={row[name]}" for name in (*found.varied, "seed"))
-            terminal.print(f"failed: {place}: {row['error']}", soft_wrap=True, markup=False)
+            errors.print(f"failed: {place}: {row['error']}", soft_wrap=True, markup=False)
     return TASK_FAILED if any("error" in row for row in rows) else 0
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from softhebb_spiking._options import (
@@ -21,6 +21,7 @@ from softhebb_spiking._options import (
     RootOption,
     SeedOption,
     console,
+    progress_bar,
 )
 from softhebb_spiking.checkpoint import Checkpoint
 from softhebb_spiking.data import Dataset, load_dataset
@@ -29,8 +30,7 @@ from softhebb_spiking.params import INHIBITIONS
 from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.serialization import check_writable_file, load_model
 from softhebb_spiking.spiking import BACKENDS, SpikingSoftHebb
-from softhebb_spiking.training import Callback
-from softhebb_spiking.training import Progress as TrainingProgress
+from softhebb_spiking.training import Callback, Progress
 from softhebb_spiking.validation import check_choice, check_integer
 
 _DEFAULTS = SpikingSoftHebb()
@@ -124,7 +124,7 @@ def train(
     data = load_dataset(dataset, root=data_root)
     X = data.X_train[: None if samples is None else check_integer("samples", samples, 1)]
     started = time.monotonic()
-    with _progress_bar(len(X) * epochs) as callback:
+    with _training_bar(len(X) * epochs) as callback:
         model.fit(X, checkpoint=options, callback=callback)
     elapsed = time.monotonic() - started
     model.save(output)
@@ -146,27 +146,17 @@ def _checkpoint(
 
 
 @contextmanager
-def _progress_bar(total: int) -> Iterator[Callback | None]:
-    """Give a callback that draws progress on a terminal, None where there is none."""
-    terminal = Console(stderr=True)
-    if not terminal.is_terminal:
-        yield None
-        return
-    bar = Progress(
-        TextColumn("training"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+def _training_bar(total: int) -> Iterator[Callback]:
+    """Give a callback that draws progress."""
+    with progress_bar(
         TextColumn("{task.fields[pace]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=terminal,
-        transient=True,
-    )
-    with bar:
+    ) as bar:
         task = bar.add_task("training", total=total, pace="")
 
-        def show(progress: TrainingProgress) -> None:
+        def show(progress: Progress) -> None:
             pace = f"{progress.images_per_s:.0f} images/s"
             if progress.spikes_per_image is not None:
                 pace += f", {progress.spikes_per_image:.0f} spikes/image"

@@ -7,17 +7,18 @@ recorded but counts. The rule and the inhibition are the same.
 
 from __future__ import annotations
 
+import math
 import tempfile
-import time
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from softhebb_spiking._timing import N_RUNS, seconds
 from softhebb_spiking.peers.workload import (
-    N_RUNS,
     N_STEPS,
     Workload,
+    fitting_images,
     input_rate,
     paced,
     rates_and_gains,
@@ -25,15 +26,14 @@ from softhebb_spiking.peers.workload import (
 
 TARGETS = ("cython", "cpp_standalone")
 _IMAGES = {
-    "cython": {100: 40, 400: 20, 1600: 8},
-    "cpp_standalone": {100: 200, 400: 60, 1600: 20},
+    "cython": {100: 40, 400: 20, 1600: 8, math.inf: 4},
+    "cpp_standalone": {100: 200, 400: 60, 1600: 20, math.inf: 4},
 }
 
 
 def n_images(target: str, n_units: int, *, quick: bool) -> int:
     """Return how many images make a run of about a second."""
-    fitting = [n for size, n in _IMAGES[target].items() if size >= n_units]
-    n = fitting[0] if fitting else 4
+    n = fitting_images(_IMAGES[target], n_units)
     return min(n, 5) if quick else n
 
 
@@ -62,9 +62,7 @@ def brian2(work: Workload, target: str) -> dict[str, Any]:
             network.run(N_STEPS * b2.ms)
             units.spike_count = 0
             for _ in range(N_RUNS):
-                started = time.perf_counter()
-                network.run(duration)
-                paces.append(work.n_images / (time.perf_counter() - started))
+                paces.append(work.n_images / seconds(lambda: network.run(duration)))
             n_runs = N_RUNS
         spikes = float(np.sum(units.spike_count[:])) / (n_runs * work.n_images * N_STEPS)
         moved = bool(np.abs(synapses.w[:] - model.weights_.T.ravel()).max() > 0.0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit
+
+from softhebb_spiking._timing import median_seconds
 
 N_ROWS = 20
 N_INPUTS = 784
@@ -46,7 +47,7 @@ def triad(a, b, c):  # type: ignore[no-untyped-def]
 
 
 def gather_us(n_units: int, dtype: str, n_steps: int = 3000) -> float:
-    """Return microseconds to sum 20 random rows of the 784 × K weights: the best of many tries."""
+    """Return microseconds to sum 20 random rows of the 784 × K weights, the median of a few."""
     rng = np.random.default_rng(0)
     chosen = rng.integers(0, N_INPUTS, (n_steps, N_ROWS))
     if dtype == "float32":
@@ -55,13 +56,15 @@ def gather_us(n_units: int, dtype: str, n_steps: int = 3000) -> float:
     else:
         rows = rng.integers(0, 256, (N_INPUTS, n_units)).astype(np.uint8)
         total, work = np.zeros(n_units, np.uint16), sum_bytes
-    return 1e6 * _median_s(lambda: work(rows, chosen, total)) / n_steps
+    work(rows, chosen, total)  # compiles
+    return 1e6 * median_seconds(lambda: work(rows, chosen, total)) / n_steps
 
 
 def triad_gb_per_s() -> float:
     """Return the memory bandwidth of a = b + 3 c on arrays far beyond the caches."""
     a, b, c = (np.ones(_N_TRIADS) for _ in range(3))
-    return 3 * 8 * _N_TRIADS / _median_s(lambda: triad(a, b, c)) / 1e9
+    triad(a, b, c)  # compiles
+    return 3 * 8 * _N_TRIADS / median_seconds(lambda: triad(a, b, c)) / 1e9
 
 
 def limits(units: list[int]) -> dict[str, Any]:
@@ -71,13 +74,3 @@ def limits(units: list[int]) -> dict[str, Any]:
         "gather_int8_us": {str(n): gather_us(n, "int8") for n in units},
         "triad_gb_per_s": triad_gb_per_s(),
     }
-
-
-def _median_s(work: Callable[[], object], n: int = 5) -> float:
-    work()
-    elapsed = []
-    for _ in range(n):
-        started = time.perf_counter()
-        work()
-        elapsed.append(time.perf_counter() - started)
-    return float(np.median(elapsed))

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from softhebb_spiking.peers.workload import N_STEPS, Workload, input_rate, paced, timed
+from softhebb_spiking._timing import seconds
+from softhebb_spiking.peers.workload import (
+    N_STEPS,
+    Workload,
+    fitting_images,
+    input_rate,
+    paced,
+    timed,
+)
 from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.training import Progress
 from softhebb_spiking.validation import FloatArray
 
 Row = dict[str, Any]
-_IMAGES_PER_RUN = {100: 4000, 400: 3000, 1600: 1000, 6400: 200}
+_IMAGES_PER_RUN = {100: 4000, 400: 3000, 1600: 1000, 6400: 200, math.inf: 100}
 _LAVA_IMAGES, _LAVA_RUNS = 10, 3
 
 
 def n_images(n_units: int, *, quick: bool) -> int:
     """Return how many images make a run of about half a second."""
-    fitting = [n for size, n in _IMAGES_PER_RUN.items() if size >= n_units]
-    n = fitting[0] if fitting else 100
+    n = fitting_images(_IMAGES_PER_RUN, n_units)
     return min(n, 60) if quick else n
 
 
@@ -50,16 +58,10 @@ def lava(work: Workload) -> Row:
     model = work.model()
     model.set_params(backend="lava", backend_options={"timeout_s": 600.0})
     X, paces = work.images(), []
+    show = model.partial_fit if work.learn else model.predict_proba
     for _ in range(_LAVA_RUNS):
-        elapsed = []
-        for n in (1, 1 + _LAVA_IMAGES):
-            started = time.perf_counter()
-            if work.learn:
-                model.partial_fit(X[:n])
-            else:
-                model.predict_proba(X[:n])
-            elapsed.append(time.perf_counter() - started)
-        paces.append(_LAVA_IMAGES / (elapsed[1] - elapsed[0]))
+        short, long = (seconds(partial(show, X[:n])) for n in (1, 1 + _LAVA_IMAGES))
+        paces.append(_LAVA_IMAGES / (long - short))
     rates = {"input_rate": input_rate(model, X[:50]), "output_rate": None}
     return paced(paces) | {"peer": "Lava, float", **asdict(work), **rates}
 

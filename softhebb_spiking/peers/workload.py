@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softhebb_spiking._timing import N_RUNS, seconds
 from softhebb_spiking.data import ROOT_VARIABLE, load_dataset
 from softhebb_spiking.encoding import draw_input_spikes, input_probabilities, psp_gain
 from softhebb_spiking.spiking import SpikingSoftHebb
@@ -19,7 +19,6 @@ from softhebb_spiking.validation import FloatArray, unit_norm_samples
 INPUT_RATE = 21.0  # spikes per step
 N_STEPS = 100
 EXACT_RATE = 0.2
-N_RUNS = 5
 _N_LEARNED = 2000
 _SIDE = 28
 _N_STROKES, _STROKE_STEPS = 3, 28
@@ -69,6 +68,11 @@ class Workload:
         return SpikingSoftHebb(self.n_units, **params).fit(X)
 
 
+def fitting_images(per_run: Mapping[float, int], n_units: int) -> int:
+    """Return how many images fit one timed run, from numbers by the largest K that they suit."""
+    return next(n for size, n in per_run.items() if size >= n_units)
+
+
 def images(n: int, seed: int = 0) -> NDArray[np.uint8]:
     """Return MNIST images where their files are named, random strokes elsewhere."""
     if os.environ.get(ROOT_VARIABLE):  # no benchmark should wait for a download
@@ -111,12 +115,7 @@ def rates_and_gains(model: SpikingSoftHebb, X: NDArray[np.uint8]) -> tuple[Float
 
 def timed(work: Callable[[], object], n_images: int, n_runs: int = N_RUNS) -> dict[str, Any]:
     """Run some work a few times; return images per second, median and quartiles."""
-    paces = []
-    for _ in range(n_runs):
-        started = time.perf_counter()
-        work()
-        paces.append(n_images / (time.perf_counter() - started))
-    return paced(paces)
+    return paced([n_images / seconds(work) for _ in range(n_runs)])
 
 
 def paced(paces: list[float]) -> dict[str, Any]:

@@ -42,9 +42,11 @@ class ResultFolder:
                 f"{folder} holds the results of another sweep (see {spec}); choose another folder."
             )
         write_whole(spec, json.dumps(sweep.spec, indent=2).encode())
+        read = ((task, self._read(task)) for task in sweep.tasks)
+        self._found = {task.key: found for task, found in read if found is not None}
 
-    def result_of(self, task: Task) -> Result | None:
-        """Return what a task has found; None if it is still to be done, or its file is damaged."""
+    def _read(self, task: Task) -> Result | None:
+        """Return what a file says a task has found; None if there is none, or it is damaged."""
         path = self._path(task)
         try:
             found: Result = json.loads(path.read_text(encoding="utf-8"))
@@ -54,23 +56,21 @@ class ResultFolder:
 
     def to_do(self) -> list[Task]:
         """Return the tasks without scores: those not run, and those that failed."""
-        results = ((task, self.result_of(task)) for task in self._sweep.tasks)
+        results = ((task, self._found.get(task.key)) for task in self._sweep.tasks)
         return [task for task, found in results if found is None or "error" in found]
 
     def write(self, result: Result) -> None:
         """Write what a task has found."""
-        path = self._path(Task.from_dict(result["task"]))
+        task = Task.from_dict(result["task"])
+        self._found[task.key] = result
+        path = self._path(task)
         remove_scratch_files(path)
         write_whole(path, json.dumps(result, indent=2).encode())
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table: what is varied, seed, scores or error, and how it went."""
-        rows = []
-        for task in self._sweep.tasks:
-            found = self.result_of(task)
-            if found is not None:
-                rows.append(_row(self._sweep, task, found))
-        return rows
+        results = ((task, self._found.get(task.key)) for task in self._sweep.tasks)
+        return [_row(self._sweep, task, found) for task, found in results if found is not None]
 
     def write_table(self) -> list[dict[str, Any]]:
         """Write `results.csv` and `results.json`; return the rows."""

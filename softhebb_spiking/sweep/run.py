@@ -90,15 +90,27 @@ def run_sweep(
 def run_task(task: Task, data_root: str | None = None) -> Result:
     """Train and score; what goes wrong is in the result and not raised."""
     started = time.monotonic()
-    result: Result = {"task": task.as_dict(), "host": platform.node()}
     try:
         scores, n_samples = _train_and_score(task, data_root)
-        elapsed_s = time.monotonic() - started
-        result |= {"scores": scores, "elapsed_s": round(elapsed_s, 3)}
-        result["samples_per_s"] = round(n_samples / elapsed_s, 1)
     except Exception as error:  # one task must not stop the others
-        result["error"] = f"{type(error).__name__}: {error}"
-    return result | {"date": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+        return _result(task, error=f"{type(error).__name__}: {error}")
+    elapsed_s = time.monotonic() - started
+    return _result(
+        task,
+        scores=scores,
+        elapsed_s=round(elapsed_s, 3),
+        samples_per_s=round(n_samples / elapsed_s, 1),
+    )
+
+
+def _result(task: Task, **found: Any) -> Result:
+    """Return what is kept of a task, with where and when."""
+    date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return {"task": task.as_dict(), "host": platform.node(), **found, "date": date}
+
+
+def _died(task: Task) -> Result:
+    return _result(task, error=f"its worker died {MAX_DEATHS} times (killed, or out of memory)")
 
 
 def _train_and_score(task: Task, data_root: str | None) -> tuple[dict[str, float], int]:
@@ -178,15 +190,6 @@ def _die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _died(task: Task) -> Result:
-    return {
-        "task": task.as_dict(),
-        "host": platform.node(),
-        "error": f"its worker died {MAX_DEATHS} times (killed, or out of memory)",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
 
 
 def _on_cluster(
