@@ -17,8 +17,6 @@ from softhebb_spiking.philox import (
 )
 from softhebb_spiking.validation import FloatArray, IntArray
 
-_SAMPLES_AT_ONCE = 100
-
 
 def spike_thresholds(probabilities: FloatArray) -> NDArray[np.uint64]:
     """Return the thresholds below which a random word means a spike.
@@ -52,10 +50,11 @@ def input_probabilities(samples: FloatArray, max_probability: float) -> FloatArr
     return np.asarray(max_probability * samples / peak)
 
 
+@njit(cache=True)
 def input_thresholds(samples: FloatArray, max_probability: float) -> NDArray[np.uint64]:
     """Return the spike thresholds of inputs that show samples.
 
-    Some samples at a time: what is computed on the way is larger than they are.
+    Compiled, because numpy would go through all samples many times.
 
     Parameters
     ----------
@@ -67,12 +66,14 @@ def input_thresholds(samples: FloatArray, max_probability: float) -> NDArray[np.
     Returns
     -------
     ndarray of shape (n_samples, n_features), uint64
-        See `spike_thresholds`.
+        Those of `input_probabilities`, see `spike_thresholds`.
     """
-    parts = np.array_split(samples, 1 + len(samples) // _SAMPLES_AT_ONCE)
-    return np.concatenate(
-        [spike_thresholds(input_probabilities(part, max_probability)) for part in parts]
-    )
+    thresholds = np.empty(samples.shape, np.uint64)
+    for sample in range(samples.shape[0]):
+        row, peak = samples[sample], samples[sample].max()
+        for i in range(row.size):
+            thresholds[sample, i] = np.uint64(np.rint(max_probability * row[i] / peak * 2.0**32))
+    return thresholds
 
 
 def psp_rise(params: NetworkParams) -> float:

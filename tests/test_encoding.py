@@ -251,3 +251,10 @@ def test_the_decay_is_per_step_of_dt() -> None:
     fine = NetworkParams(n_features=1, n_units=1, dt_ms=0.25, psp_tau_ms=7.0)
     assert encoding.psp_decay(coarse) == pytest.approx(encoding.psp_decay(fine) ** 4, rel=1e-15)
     assert encoding.psp_decay(coarse) == pytest.approx(0.8668778997501817, rel=1e-15)
+
+
+def test_compiled_thresholds_are_those_of_the_probabilities() -> None:
+    samples = np.random.default_rng(3).random((7, 50)) ** 3
+    samples[samples < 0.1] = 0.0
+    expected = encoding.spike_thresholds(encoding.input_probabilities(samples, 0.37))
+    np.testing.assert_array_equal(encoding.input_thresholds(samples, 0.37), expected)

@@ -49,6 +49,8 @@ def agrees(result: RunResult, expected: Any) -> bool:
         {"settle_steps": 0, "n_steps": 1},
         {"dt_ms": 0.5, "max_probability": 1.0},
         {"n_units": 1, "n_features": 1},
+        # With exact inhibition: several blocks of steps, and more units than slots that learn.
+        {"n_units": 90, "n_features": 40, "n_steps": 300, "population_size": 4},
         {"learning_rate": 0.0},
         {"prior_learning_rate": 0.0},
         {"psp_tau_ms": 0.2},

@@ -18,7 +18,8 @@ EVENT_KERNELS = {
     "backends._event_fixed_learning",
     "backends._event_inputs",
     "backends._event_integers",
-    "backends._event_kernel",
+    "backends._event_network",
+    "backends._event_product",
     "backends._event_record",
     "backends._threads",
 }
@@ -58,8 +59,13 @@ ALLOWED: dict[str, set[str]] = {
     "backends._event_draws": CORE | {"_compiled"},
     "backends._event_inputs": CORE | {"_compiled"},
     "backends._event_record": CORE | {"_compiled"},
-    "backends._event_kernel": CORE | EVENT_KERNELS,
-    "backends._event_float": CORE | EVENT_KERNELS,
+    "backends._event_network": CORE | EVENT_KERNELS,
+    "backends._event_product": {"_compiled"},
+    "backends._event_stepwise": CORE | EVENT_KERNELS,
+    "backends._event_exact": CORE | EVENT_KERNELS,
+    "backends._event_float": CORE
+    | EVENT_KERNELS
+    | {"backends._event_exact", "backends._event_stepwise"},
     "backends._threads": set(),
     "backends._event_integers": CORE | {"_compiled"},
     "backends._event_fixed_learning": CORE | EVENT_KERNELS,

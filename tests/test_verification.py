@@ -14,11 +14,12 @@ from scipy.stats import multinomial
 
 from softhebb_spiking import load_dataset
 from softhebb_spiking.backends import (
+    _event_exact,
     _event_fixed,
     _event_fixed_kernel,
     _event_fixed_learning,
     _event_float,
-    _event_kernel,
+    _event_stepwise,
     event,
 )
 from softhebb_spiking.params import FixedPointParams
@@ -76,7 +77,7 @@ def _mutant(monkeypatch, tmp_path: Path, chain, right: str, wrong: str):
     return rung.simulate
 
 
-FLOAT_CHAIN = _event_kernel, _event_float, event
+FLOAT_CHAIN = _event_exact, _event_stepwise, _event_float, event
 INTEGER_CHAIN = _event_fixed_learning, _event_fixed_kernel, _event_fixed, event
 
 
@@ -102,11 +103,15 @@ def test_a_second_right_rung_passes():
 
 def test_flipped_decay_sign_is_named(monkeypatch, tmp_path):
     simulate = _mutant(
-        monkeypatch, tmp_path, FLOAT_CHAIN, "(1.0 - eta * u[k])", "(1.0 + eta * u[k])"
+        monkeypatch,
+        tmp_path,
+        FLOAT_CHAIN,
+        "(layer, k, 1.0 - eta * u[k])",
+        "(layer, k, 1.0 + eta * u[k])",
     )
     with np.errstate(all="ignore"):  # without the decay the weights diverge
         failed = _failed(_verify("mutant", simulate), "mutant")
-    assert {"clamped/weights", "expected update/direction, exact", "Bayes/norms"} <= failed
+    assert {"clamped/weights", "expected update/direction, feedback", "Bayes/norms"} <= failed
     assert not {"clamped/psp", "clamped/log_prior", "posterior/total variation"} & failed
 
 

@@ -16,7 +16,7 @@ from softhebb_spiking.backends._event_fixed_kernel import (
 from softhebb_spiking.backends._event_fixed_learning import SharedRandoms, Traces
 from softhebb_spiking.backends._event_inputs import Given, Inputs, new_inputs, nothing_given
 from softhebb_spiking.backends._event_integers import IntegerConstants, IntegerWeights
-from softhebb_spiking.backends._event_kernel import INHIBITION_CODES
+from softhebb_spiking.backends._event_network import INHIBITION_CODES
 from softhebb_spiking.backends._event_record import Record, nothing_recorded
 from softhebb_spiking.backends._threads import run_threads, shares
 from softhebb_spiking.encoding import input_thresholds

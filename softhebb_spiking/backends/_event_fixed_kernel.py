@@ -44,8 +44,8 @@ from softhebb_spiking.backends._event_integers import (
     log2,
     mantissa,
 )
-from softhebb_spiking.backends._event_kernel import EXACT, FEEDBACK, GRADED
-from softhebb_spiking.backends._event_record import record_spikes
+from softhebb_spiking.backends._event_network import EXACT, FEEDBACK, GRADED
+from softhebb_spiking.backends._event_record import record_inputs, record_outputs
 from softhebb_spiking.philox import (
     COMPARE_STREAM,
     PAYLOAD_STREAM,
@@ -407,7 +407,8 @@ def _learn(net, state, units, traces, tracing, task, sample, step, randoms, coun
 def _record(net, units, traces, inputs, n_fired, step, h, record):  # type: ignore[no-untyped-def]
     """Write down what is wanted of a step."""
     spikes = units.spikes
-    record_spikes(record, spikes, spikes.n_events[0], inputs, n_fired, step)
+    record_inputs(record, inputs, n_fired, step)
+    record_outputs(record, spikes, spikes.n_events[0], step)
     if step >= net.settle_steps:
         _probe(units, traces, step - net.settle_steps, h, record)
 

@@ -14,17 +14,12 @@ from softhebb_spiking.backends._event_draws import (
     candidate_surplus,
     new_spikes,
 )
+from softhebb_spiking.backends._event_exact import EXACT_KERNEL
 from softhebb_spiking.backends._event_inputs import Given, new_inputs, nothing_given
-from softhebb_spiking.backends._event_kernel import (
-    INHIBITION_CODES,
-    LARGEST_SHARED_RHO,
-    Constants,
-    Layer,
-    Scratch,
-    Task,
-    present,
-)
+from softhebb_spiking.backends._event_network import INHIBITION_CODES, Constants, Layer, Task
+from softhebb_spiking.backends._event_product import row_width
 from softhebb_spiking.backends._event_record import nothing_recorded
+from softhebb_spiking.backends._event_stepwise import LARGEST_SHARED_RHO, STEPWISE_KERNEL
 from softhebb_spiking.backends._threads import run_threads, shares
 from softhebb_spiking.encoding import input_thresholds, psp_decay, psp_gain
 from softhebb_spiking.params import NetworkParams, Run
@@ -59,7 +54,7 @@ class FloatEngine:
         self._constants = _constants(run.network, self._dtype)
         scales = np.ones(run.network.n_units) if run.weight_scales is None else run.weight_scales
         self._scales = scales.astype(self._dtype)
-        self._columns = np.ascontiguousarray((run.weights / self._scales[:, None]).T, self._dtype)
+        self._columns = _columns(run.weights, self._scales)
         self._log_prior = run.log_prior.copy()
         self._bias = self._log_prior.astype(self._dtype)
         if run.restart:
@@ -77,9 +72,14 @@ class FloatEngine:
         if run.learn:
             n_threads = min(n_threads, max(1, run.network.n_units // _FEWEST_UNITS_OF_A_THREAD))
         self.n_threads = n_threads
+        self._kernel = EXACT_KERNEL if run.network.inhibition == "exact" else STEPWISE_KERNEL
         self._layers = [self._layer() for _ in range(1 if run.learn else n_threads)]
         self._inputs = [
-            (new_inputs(run.network.n_features), self._scratch()) for _ in range(n_threads)
+            (
+                new_inputs(run.network.n_features),
+                self._kernel.new_scratch(run.network, self._dtype),
+            )
+            for _ in range(n_threads)
         ]
         self.probes = {name: np.zeros(shape) for name, shape in run.probe_shapes().items()}
 
@@ -97,7 +97,9 @@ class FloatEngine:
                 bounds = shares(begin, end, n_threads)[thread]
                 members = self._layers[thread], *self._inputs[thread], self._task, *bounds
                 position = 0, 1
-            return bool(present(self._constants, *members, *nothing, spike_counts, *position))
+            return bool(
+                self._kernel.present(self._constants, *members, *nothing, spike_counts, *position)
+            )
 
         self._layers[0].arrivals[:] = 0
         if not all(run_threads(part, n_threads)):
@@ -113,7 +115,7 @@ class FloatEngine:
         kept = record | {name: values[sample] for name, values in self.probes.items()}
         wanted = nothing_recorded(np.float64)._replace(wanted=bool(kept), **kept)
         members = self._layers[0], *self._inputs[0], self._task, sample, sample + 1
-        present(self._constants, *members, given, wanted, spike_counts, 0, 1)
+        self._kernel.present(self._constants, *members, given, wanted, spike_counts, 0, 1)
         if self._run.restart:
             self._restart()
 
@@ -128,7 +130,8 @@ class FloatEngine:
 
     def _product(self, columns: Any, scales: Any) -> FloatArray:
         """Return the weights in double precision, where the product of two singles is exact."""
-        product = np.multiply(columns.T, scales[:, np.newaxis], dtype=np.float64, order="C")
+        weights = columns[:, : scales.size].T
+        product = np.multiply(weights, scales[:, np.newaxis], dtype=np.float64, order="C")
         return np.asarray(product)
 
     def weights(self) -> FloatArray:
@@ -153,13 +156,14 @@ class FloatEngine:
 
     def _layer(self) -> Layer:
         n_units, dtype = self._run.network.n_units, self._dtype
-        n_blocks = -(-n_units // BLOCK_UNITS)
+        n_blocks, n_drives = -(-n_units // BLOCK_UNITS), self._kernel.n_drives
+        width = self._columns.shape[1]
         return Layer(
             columns=self._columns,
             scales=self._scales,
             log_prior=self._log_prior,
             bias=self._bias,
-            u=padded(2 * n_units, dtype).reshape(2, n_units),
+            u=padded(n_drives * width, dtype).reshape(n_drives, width),
             intensities=Intensities(
                 relative=padded(n_units, dtype),
                 largest=padded(n_blocks, np.float64),
@@ -172,18 +176,19 @@ class FloatEngine:
             arrivals=padded(1, np.int64),
         )
 
-    def _scratch(self) -> Scratch:
-        net = self._run.network
-        return Scratch(
-            psp=padded(net.n_features, self._dtype),
-            current=padded(net.n_units, self._dtype),
-            growth=padded(net.n_units, self._dtype),
-            candidates=padded(4, np.int64),
-            barriers=padded(1, np.int64),
-        )
+
+def _columns(weights: FloatArray, scales: FloatArray) -> FloatArray:
+    """Return weights over scales, by input, in the precision of the scales."""
+    n_units, n_features = weights.shape
+    columns = np.zeros((n_features, row_width(n_units)), scales.dtype)
+    columns[:, :n_units] = (weights / scales[:, np.newaxis]).T
+    return columns
 
 
 def _constants(net: NetworkParams, dtype: Any) -> Constants:
+    exact = net.inhibition == "exact"
+    neuron_rate = net.total_rate / net.population_size
+    largest_rho = neuron_rate if exact else LARGEST_SHARED_RHO
     return Constants(
         inhibition=INHIBITION_CODES[net.inhibition],
         inhibition_gain=float(net.inhibition_gain),
@@ -192,9 +197,8 @@ def _constants(net: NetworkParams, dtype: Any) -> Constants:
         settle_steps=int(net.settle_steps),
         n_steps=int(net.presentation_steps),
         decay=psp_decay(net),
-        surplus=candidate_surplus(net.total_rate / net.population_size),
-        shared_surplus=candidate_surplus(LARGEST_SHARED_RHO),
-        log_neuron_rate=math.log(net.total_rate / net.population_size),
+        surplus=candidate_surplus(largest_rho),
+        log_neuron_rate=math.log(neuron_rate),
         concentration=dtype(1.0 / net.temperature),
         unit_decay=dtype(psp_decay(net)),
     )

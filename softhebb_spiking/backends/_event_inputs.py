@@ -21,6 +21,8 @@ from softhebb_spiking.encoding import is_below
 from softhebb_spiking.philox import INPUT_STREAM, STEPS_OF_BLOCK, bytes_of_steps
 from softhebb_spiking.validation import IntArray
 
+# Values that decay go to zero here: processors are slow with denormal numbers.
+NEGLIGIBLE = 1e-30
 _BITS_AT_ONCE = 8
 
 
@@ -70,13 +72,14 @@ def nothing_given() -> Given:
 def start_sample(inputs, thresholds, given):  # type: ignore[no-untyped-def]
     """List the inputs that can fire; return how many."""
     n_active = 0
-    drawn = given.input_starts.size == 0
-    if not drawn:
+    given_inputs = given.input_starts.size > 0
+    if given_inputs:
         inputs.position[:] = -1
         for i in given.inputs:
             inputs.position[i] = 0
     for i in range(thresholds.size):
-        if (drawn and thresholds[i] > 0) or (not drawn and inputs.position[i] == 0):
+        # Given spikes find the inputs at the places that drawn ones have: sums then round alike.
+        if thresholds[i] > 0 or (given_inputs and inputs.position[i] == 0):
             inputs.active[n_active] = i
             inputs.position[i] = n_active
             inputs.thresholds[n_active] = thresholds[i]
@@ -128,3 +131,38 @@ def _list_spikes(inputs, drawn, n_active, seed, number, step):  # type: ignore[n
                 rows[n_fired + done + j] = active[p]
         n_fired += n_bits
     return n_fired
+
+
+@inlined_kernel()
+def follow_psp(decay, gain, inputs, psp, n_active, n_fired):  # type: ignore[no-untyped-def]
+    """Apply s ← d s + g [fired] to inputs that are listed."""
+    nothing, negligible = psp.dtype.type(0.0), psp.dtype.type(NEGLIGIBLE)
+    for p in range(n_active):
+        decayed = decay * psp[p]
+        psp[p] = decayed if decayed > negligible else nothing
+    for j in range(n_fired):
+        psp[inputs.fired[j]] += gain
+
+
+@inlined_kernel()
+def draw_and_follow_psp(decay, gain, inputs, psp, n_active, seed, number, step):  # type: ignore[no-untyped-def]
+    """Draw the spikes of a step and apply s ← d s + g [fired], without a list of them."""
+    lane = step % STEPS_OF_BLOCK
+    if lane == 0:
+        active, block = inputs.active[:n_active], step // STEPS_OF_BLOCK
+        bytes_of_steps(seed, INPUT_STREAM, number, block, active, inputs.words, inputs.drawn)
+    drawn, high = inputs.drawn[lane], inputs.high
+    nothing, negligible = psp.dtype.type(0.0), psp.dtype.type(NEGLIGIBLE)
+    for p in range(n_active):
+        decayed = decay * psp[p]
+        decayed = decayed if decayed > negligible else nothing
+        psp[p] = decayed + (gain if drawn[p] < high[p] else nothing)
+    for start in range(0, n_active, LANES):
+        ties = bits_equal(drawn, high, start)
+        if n_active - start < LANES:
+            ties &= np.uint32((1 << (n_active - start)) - 1)
+        while ties != 0:
+            p = start + lowest_bit(ties)
+            ties &= np.uint32(ties - np.uint32(1))
+            if is_below(drawn[p], inputs.thresholds[p], seed, number, step, inputs.active[p]):
+                psp[p] += gain

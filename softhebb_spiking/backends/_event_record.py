@@ -37,13 +37,18 @@ def nothing_recorded(dtype: type[np.generic]) -> Record:
 
 
 @kernel()
-def record_spikes(record, spikes, n_events, inputs, n_fired, step):  # type: ignore[no-untyped-def]
-    """Write down the input and output spikes of a step, as far as they are wanted."""
-    if record.output_counts.size:
-        for event in range(n_events):
-            record.output_counts[step, spikes.units[event]] = spikes.counts[event]
+def record_inputs(record, inputs, n_fired, step):  # type: ignore[no-untyped-def]
+    """Write down the input spikes of a step, if they are wanted."""
     if record.input_starts.size:
         start = record.input_starts[step]
         for j in range(n_fired):
             record.inputs[start + j] = inputs.rows[j]
         record.input_starts[step + 1] = start + n_fired
+
+
+@kernel()
+def record_outputs(record, spikes, n_events, step):  # type: ignore[no-untyped-def]
+    """Write down the output spikes of a step, if they are wanted."""
+    if record.output_counts.size:
+        for event in range(n_events):
+            record.output_counts[step, spikes.units[event]] = spikes.counts[event]

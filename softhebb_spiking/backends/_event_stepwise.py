@@ -1,9 +1,9 @@
-"""The compiled steps of the event rung in floating point.
+"""The compiled steps with inhibition from spikes, in floating point.
 
-A step costs one row of the weight matrix per input spike, and one column, at the inputs that the
-sample drives, per population that fires. The decay of a whole column on learning is one
-multiplication, because a column is stored as `scale_k · v_k`; rates are found in steps in which a
-spike can be.
+With `feedback` and `graded` the inhibition of a step follows from the step before, so that all
+rates are found in every step. A step costs one row of the weight matrix per input spike, and one
+column, at the inputs that the sample drives, per population that fires. The decay of a whole
+column on learning is one multiplication, because a column is stored as `scale_k · v_k`.
 
 Several threads may present the same samples together, each owning a range of units. All of them go
 through the same steps; the first one draws the output spikes and leads the pool. What a thread
@@ -16,68 +16,39 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from softhebb_spiking._compiled import inlined_kernel, kernel, wait_for_all
+from softhebb_spiking._compiled import inlined_kernel, kernel, padded, wait_for_all
 from softhebb_spiking.backends._event_draws import (
-    BLOCK_UNITS,
-    Intensities,
-    Spikes,
     add_spikes,
     close_step,
     count_spikes,
     draw_alone,
     draw_candidates,
-    draw_four_numbers,
     draw_number,
     find_intensities,
     log_normalizer,
     set_rates,
 )
-from softhebb_spiking.backends._event_inputs import receive_inputs, start_sample
-from softhebb_spiking.backends._event_record import record_spikes
-from softhebb_spiking.params import INHIBITIONS
+from softhebb_spiking.backends._event_inputs import (
+    NEGLIGIBLE,
+    follow_psp,
+    receive_inputs,
+    start_sample,
+)
+from softhebb_spiking.backends._event_network import (
+    GRADED,
+    Kernel,
+    learn_log_prior,
+    shrink,
+    units_of_thread,
+)
+from softhebb_spiking.backends._event_record import record_inputs, record_outputs
+from softhebb_spiking.params import NetworkParams
 from softhebb_spiking.validation import FloatArray, IntArray
 
-FEEDBACK, GRADED, EXACT = range(3)
-INHIBITION_CODES = dict(zip(INHIBITIONS, (FEEDBACK, GRADED, EXACT), strict=True))
 # A population above this is drawn alone: candidates would often be thrown away.
 LARGEST_SHARED_RHO = 0.25
-_SMALLEST_SCALE = 1e-6
-# Values that decay go to zero here: processors are slow with denormal numbers.
-_NEGLIGIBLE = 1e-30
 _UNITS_AT_ONCE = 1024
-
-
-class Constants(NamedTuple):
-    """Numbers of a network in the form the kernel wants them."""
-
-    inhibition: int
-    inhibition_gain: float
-    population_size: int
-    total_rate: float
-    settle_steps: int
-    n_steps: int  # with settling
-    decay: float
-    surplus: float  # of candidates; the second for populations of at most LARGEST_SHARED_RHO
-    shared_surplus: float
-    log_neuron_rate: float
-    concentration: np.floating[Any]  # these in the precision of the weights
-    unit_decay: np.floating[Any]
-
-
-class Layer(NamedTuple):
-    """What all threads share; weights are `scales · columns`, in their precision."""
-
-    columns: FloatArray
-    scales: FloatArray
-    log_prior: FloatArray
-    bias: FloatArray  # the log prior in the precision of the weights
-    u: FloatArray  # of this step and the next, which take turns; shape (2, n_units)
-    intensities: Intensities
-    spikes: Spikes
-    pool: FloatArray  # inhibition h to come, trend, the h of this step
-    arrivals: IntArray
 
 
 class Scratch(NamedTuple):
@@ -86,19 +57,17 @@ class Scratch(NamedTuple):
     psp: FloatArray  # by position
     current: FloatArray
     growth: FloatArray  # of the events of a step
-    candidates: IntArray  # in four steps
     barriers: IntArray  # how many were passed
 
 
-class Task(NamedTuple):
-    """What is shown, and at which rates it is learned; one entry or row for each sample."""
-
-    thresholds: NDArray[np.uint64]
-    gains: FloatArray
-    learning_rates: FloatArray
-    prior_learning_rates: FloatArray
-    seed: int
-    first_sample: int
+def new_scratch(net: NetworkParams, dtype: Any) -> Scratch:
+    """Return scratch for a network."""
+    return Scratch(
+        psp=padded(net.n_features, dtype),
+        current=padded(net.n_units, dtype),
+        growth=padded(net.n_units, dtype),
+        barriers=padded(1, np.int64),
+    )
 
 
 @kernel(nogil=True)
@@ -109,9 +78,7 @@ def present(  # type: ignore[no-untyped-def]
 
     With spikes that are given, or to be recorded, it is one sample and one thread.
     """
-    n_units = layer.bias.size
-    share = -(-layer.intensities.total.size // n_threads) * BLOCK_UNITS
-    first, last = min(thread * share, n_units), min((thread + 1) * share, n_units)
+    first, last = units_of_thread(layer.bias.size, thread, n_threads)
     scratch.barriers[0] = 0
     for sample in range(begin, end):
         n_active = start_sample(inputs, task.thresholds[sample], given)
@@ -120,7 +87,7 @@ def present(  # type: ignore[no-untyped-def]
         for step in range(net.n_steps):
             u, next_u = layer.u[step & 1], layer.u[1 - (step & 1)]
             n_events = _fire_together(
-                net, layer, u, scratch, task, given, record, sample, step, first, last, n_threads
+                net, layer, u, scratch, task, given, sample, step, first, last, n_threads
             )
             if n_events < 0:
                 return False
@@ -128,7 +95,9 @@ def present(  # type: ignore[no-untyped-def]
                 inputs, n_active, given, task.seed, task.first_sample + sample, step
             )
             if task.learning_rates[sample] > 0.0 or record.psp.size:
-                _follow_psp(net.unit_decay, task.gains[sample], inputs, scratch, n_active, n_fired)
+                follow_psp(
+                    net.unit_decay, task.gains[sample], inputs, scratch.psp, n_active, n_fired
+                )
             _advance_units(
                 net, layer, inputs, scratch, n_fired, task.gains[sample], u, next_u, first, last
             )
@@ -142,17 +111,6 @@ def present(  # type: ignore[no-untyped-def]
 
 
 @inlined_kernel()
-def _follow_psp(decay, gain, inputs, scratch, n_active, n_fired):  # type: ignore[no-untyped-def]
-    """Apply s ← d s + g [fired]."""
-    psp = scratch.psp
-    for p in range(n_active):
-        decayed = decay * psp[p]
-        psp[p] = decayed if decayed > _NEGLIGIBLE else psp.dtype.type(0.0)
-    for j in range(n_fired):
-        psp[inputs.fired[j]] += gain
-
-
-@inlined_kernel()
 def _advance_units(net, layer, inputs, scratch, n_fired, gain, u, next_u, first, last):  # type: ignore[no-untyped-def]
     """Set the drive of the next step, d u + a with a_k = g Σ_fired w_ki, for a range of units."""
     decay, height = net.unit_decay, u.dtype.type(gain)
@@ -162,9 +120,10 @@ def _advance_units(net, layer, inputs, scratch, n_fired, gain, u, next_u, first,
         now, then, scales = u[start:stop], next_u[start:stop], layer.scales[start:stop]
         current = scratch.current[: now.size]
         if n_fired == 0:
+            nothing, negligible = u.dtype.type(0.0), u.dtype.type(NEGLIGIBLE)
             for k in range(now.size):
                 decayed = decay * now[k]
-                then[k] = decayed if decayed > _NEGLIGIBLE else u.dtype.type(0.0)
+                then[k] = decayed if decayed > negligible else nothing
         else:
             _sum_rows(layer.columns, inputs.rows, n_fired, start, stop, current)
             for k in range(now.size):
@@ -205,100 +164,67 @@ def _sum_rows(columns, rows, n_rows, start, stop, total):  # type: ignore[no-unt
 
 @inlined_kernel()
 def _fire_together(  # type: ignore[no-untyped-def]
-    net, layer, u, scratch, task, given, record, sample, step, first, last, n_threads
+    net, layer, u, scratch, task, given, sample, step, first, last, n_threads
 ):
     """Let the populations fire; return how many did, −1 if a thread is lost.
 
-    Rates are found where a spike can be: each thread finds those of its units, and the thread that
-    has the first unit draws.
+    Each thread finds the rates of its units, and the thread that has the first unit draws.
     """
     outputs_given = given.output_counts.size > 0
     leads = first == 0
     if step == 0 and leads:
         layer.pool[:] = 0.0
-    n_candidates = 0
-    if net.inhibition == EXACT:
-        # Σ ρ is known beforehand, and so whether a spike can be at all.
-        if not outputs_given:
-            n_candidates = _number_of_candidates(net, scratch, task, sample, step)
-        rates_wanted = n_candidates > 0 or record.inhibition.size > 0
-    else:
-        rates_wanted = net.inhibition == GRADED or not outputs_given
-    if rates_wanted:
+    if net.inhibition == GRADED or not outputs_given:
         find_intensities(net.concentration, u, layer.bias, first, last, layer.intensities)
         if not wait_for_all(layer.arrivals, n_threads, scratch.barriers):
             return -1
-    elif not outputs_given:
-        return 0
     if leads:
-        _fire(net, layer, task, given, sample, step, n_candidates)
+        _fire(net, layer, task, given, sample, step)
     if not wait_for_all(layer.arrivals, n_threads, scratch.barriers):
         return -1
     return layer.spikes.n_events[0]
 
 
-@inlined_kernel()
-def _number_of_candidates(net, scratch, task, sample, step):  # type: ignore[no-untyped-def]
-    if step % 4 == 0:
-        number = task.first_sample + sample
-        draw_four_numbers(net.surplus * net.total_rate, task.seed, number, step, scratch.candidates)
-    return scratch.candidates[step % 4]
-
-
 @kernel()
-def _fire(net, layer, task, given, sample, step, n_candidates):  # type: ignore[no-untyped-def]
+def _fire(net, layer, task, given, sample, step):  # type: ignore[no-untyped-def]
     """Draw the output spikes of a step, or take the given ones, and let the pool follow."""
-    spikes, intensities, pool = layer.spikes, layer.intensities, layer.pool
+    spikes, pool = layer.spikes, layer.pool
     spikes.n_events[0] = 0
-    known = net.inhibition != FEEDBACK and intensities.total[0] > 0.0
-    normalizer = log_normalizer(intensities) if known else 0.0
-    if net.inhibition == EXACT:
-        pool[0] = normalizer
     if given.output_counts.size:
         for k in range(layer.bias.size):
             add_spikes(spikes, k, given.output_counts[step, k])
     else:
-        _draw(net, layer, task, sample, step, n_candidates)
+        _draw(net, layer, task, sample, step)
     n_spikes = close_step(spikes)
     pool[2] = pool[0]
-    if net.inhibition == EXACT:
-        return
-    correction = normalizer - pool[0]
-    if net.inhibition == FEEDBACK:
+    if net.inhibition == GRADED:
+        correction = log_normalizer(layer.intensities) - pool[0]
+    else:
         correction = net.inhibition_gain * math.log((n_spikes + 0.5) / (net.total_rate + 0.5))
     pool[1] = net.decay * pool[1] + (1.0 - net.decay) * correction
     pool[0] += correction + pool[1]
 
 
 @kernel()
-def _draw(net, layer, task, sample, step, n_candidates):  # type: ignore[no-untyped-def]
+def _draw(net, layer, task, sample, step):  # type: ignore[no-untyped-def]
     """Draw n_k ~ Binomial(M, ρ_k), ρ_k = min(1, (r/M) exp(u_k/τ + b_k − h))."""
-    number, surplus = task.first_sample + sample, net.surplus
-    expected = set_rates(layer.intensities, net.log_neuron_rate - layer.pool[0])
-    if net.inhibition != EXACT:
-        surplus = net.shared_surplus
-        expected = draw_alone(
-            layer.intensities,
-            net.population_size,
-            LARGEST_SHARED_RHO,
-            task.seed,
-            number,
-            step,
-            layer.spikes,
-        )
-        # Weights that have diverged must not make endless work.
-        mean = net.population_size * surplus * min(expected, float(layer.bias.size))
-        n_candidates = draw_number(mean, task.seed, number, step)
+    intensities, spikes, number = layer.intensities, layer.spikes, task.first_sample + sample
+    set_rates(intensities, net.log_neuron_rate - layer.pool[0])
+    expected = draw_alone(
+        intensities, net.population_size, LARGEST_SHARED_RHO, task.seed, number, step, spikes
+    )
+    # Weights that have diverged must not make endless work.
+    mean = net.population_size * net.surplus * min(expected, float(layer.bias.size))
     draw_candidates(
-        n_candidates,
-        layer.intensities,
+        draw_number(mean, task.seed, number, step),
+        intensities,
         expected,
         net.population_size,
-        surplus,
+        net.surplus,
         task.seed,
         number,
         step,
-        layer.spikes,
+        spikes,
     )
 
 
@@ -309,7 +235,7 @@ def _learn(layer, u, inputs, scratch, task, sample, n_active, n_events, first, l
         _learn_columns(layer, u, inputs, scratch, n_active, n_events, rate, first, last)
     rate = task.prior_learning_rates[sample]
     if rate > 0.0:
-        _learn_log_prior(layer, n_events, rate, first, last)
+        learn_log_prior(layer, n_events, rate, first, last)
 
 
 @kernel()
@@ -320,11 +246,7 @@ def _learn_columns(layer, u, inputs, scratch, n_active, n_events, learning_rate,
         k = units[event]
         if first <= k < last:
             eta = learning_rate * counts[event]
-            scale = layer.scales[k] * (1.0 - eta * u[k])
-            if abs(scale) < _SMALLEST_SCALE:
-                _write_out(columns, k, scale)
-                scale = 1.0
-            layer.scales[k] = scale
+            shrink(layer, k, 1.0 - eta * u[k])
             scratch.growth[event] = eta / layer.scales[k]
     for p in range(n_active):
         row, s = columns[inputs.active[p]], scratch.psp[p]
@@ -335,33 +257,10 @@ def _learn_columns(layer, u, inputs, scratch, n_active, n_events, learning_rate,
 
 
 @kernel()
-def _write_out(columns, k, scale):  # type: ignore[no-untyped-def]
-    """Multiply the scale of a column into it."""
-    for i in range(columns.shape[0]):
-        product = columns[i, k] * scale
-        columns[i, k] = product if abs(product) > _NEGLIGIBLE else 0.0
-
-
-@kernel()
-def _learn_log_prior(layer, n_events, rate, first, last):  # type: ignore[no-untyped-def]
-    """Apply b_k ← min(0, b_k + η (n_k e^(−b_k) − N)) to a range of units."""
-    spikes, log_prior = layer.spikes, layer.log_prior
-    total = 0
-    for event in range(n_events):
-        total += spikes.counts[event]
-    for event in range(n_events):  # before −N is added: b is that of the step's beginning
-        k = spikes.units[event]
-        if first <= k < last:
-            log_prior[k] += rate * spikes.counts[event] * math.exp(-log_prior[k])
-    for k in range(first, last):
-        log_prior[k] = min(0.0, log_prior[k] - rate * total)
-        layer.bias[k] = log_prior[k]
-
-
-@kernel()
 def _record(net, layer, u, inputs, scratch, n_active, n_fired, n_events, step, record):  # type: ignore[no-untyped-def]
     """Write down what is wanted of a step."""
-    record_spikes(record, layer.spikes, n_events, inputs, n_fired, step)
+    record_inputs(record, inputs, n_fired, step)
+    record_outputs(record, layer.spikes, n_events, step)
     if step >= net.settle_steps:
         _probe(layer, u, inputs, scratch, n_active, step - net.settle_steps, record)
 
@@ -369,10 +268,14 @@ def _record(net, layer, u, inputs, scratch, n_active, n_fired, n_events, step, r
 @kernel()
 def _probe(layer, u, inputs, scratch, n_active, reading, record):  # type: ignore[no-untyped-def]
     if record.drive.size:
-        for k in range(u.size):
+        for k in range(layer.bias.size):
             record.drive[reading, k] = u[k]
     if record.inhibition.size:
         record.inhibition[reading] = layer.pool[2]
     if record.psp.size:
         for p in range(n_active):
             record.psp[reading, inputs.active[p]] = scratch.psp[p]
+
+
+# Drives are of this step and the next, which take turns.
+STEPWISE_KERNEL = Kernel(present, new_scratch, n_drives=2)
