@@ -16,18 +16,20 @@ References
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from softhebb_spiking._compiled import exp_nonpositive, kernel, padded
-from softhebb_spiking.philox import POPULATION_STREAM, philox_4x32
+from softhebb_spiking._compiled import exp_nonpositive, inlined_kernel, kernel, padded
+from softhebb_spiking.philox import POPULATION_STREAM, draw_blocks, philox_4x32
 from softhebb_spiking.validation import FloatArray, IntArray
 
 BLOCK_UNITS = 64
 # Blocks of random words: the candidates of a step, their numbers in four steps (and further parts
 # of a large number), populations that are drawn alone.
 _FIRST_CANDIDATE, _NUMBERS, _FIRST_ALONE = 0, 2**30, 2**31
+_CANDIDATES_AT_ONCE = 64
 _LARGEST_MEAN = 32.0
 _LARGEST_EXPONENT = 80.0
 _LARGEST_LOG_INTENSITY = 2**30
@@ -61,9 +63,34 @@ class Intensities(NamedTuple):
     total: FloatArray
     rate: FloatArray  # the largest ρ of each block
     expected: FloatArray  # Σ ρ of each block
+    running: FloatArray  # Σ ρ of the units of a block so far, where it was asked for
+    has_running: NDArray[np.bool_]
+    running_blocks: FloatArray  # Σ ρ of the blocks so far
+    numbers: NDArray[np.int32]  # 0, 1, … of candidates
+    words: NDArray[np.uint32]
 
 
-@kernel()
+def new_intensities(n_units: int, dtype: Any) -> Intensities:
+    """Return scratch for so many units."""
+    n_blocks = -(-n_units // BLOCK_UNITS)
+    largest, total, rate, expected, running_blocks = (
+        padded(n_blocks, np.float64) for _ in range(5)
+    )
+    return Intensities(
+        relative=padded(n_units, dtype),
+        largest=largest,
+        total=total,
+        rate=rate,
+        expected=expected,
+        running=padded(n_units, np.float64),
+        has_running=padded(n_blocks, np.bool_),
+        running_blocks=running_blocks,
+        numbers=np.arange(_CANDIDATES_AT_ONCE, dtype=np.int32),
+        words=padded(4 * _CANDIDATES_AT_ONCE, np.uint32),
+    )
+
+
+@kernel(fastmath={"contract"})
 def find_intensities(concentration, u, bias, first, last, intensities):  # type: ignore[no-untyped-def]
     """Fill the blocks of units first … last − 1; `first` starts a block."""
     for start in range(first, last, BLOCK_UNITS):
@@ -174,6 +201,7 @@ def set_rates(intensities, log_rate):  # type: ignore[no-untyped-def]
         exponent = min(log_rate + intensities.largest[block], _LARGEST_EXPONENT)
         intensities.rate[block] = math.exp(exponent)
         intensities.expected[block] = intensities.rate[block] * intensities.total[block]
+        intensities.has_running[block] = False
         expected += intensities.expected[block]
     return expected
 
@@ -190,33 +218,41 @@ def draw_alone(  # type: ignore[no-untyped-def]
             start, stop = block * BLOCK_UNITS, min((block + 1) * BLOCK_UNITS, n_units)
             for k in range(start, stop):
                 rho = rate * intensities.relative[k]
-                if rho > threshold:
+                if rho >= 1.0:
+                    add_spikes(spikes, k, population_size)
+                elif rho > threshold:
                     word = philox_4x32(
                         np.uint64(seed), POPULATION_STREAM, sample, step, _FIRST_ALONE + k
                     )[0]
-                    count = binomial_quantile(word, population_size, min(1.0, rho))
-                    add_spikes(spikes, k, count)
+                    add_spikes(spikes, k, binomial_quantile(word, population_size, rho))
+                if rho > threshold:
                     intensities.relative[k] = 0.0
             intensities.expected[block] = rate * _sum(intensities.relative[start:stop])
     return _sum(intensities.expected)
 
 
 @kernel()
-def draw_candidates(  # type: ignore[no-untyped-def]
-    number, intensities, expected, population_size, surplus, seed, sample, step, spikes
-):
+def draw_candidates(number, intensities, population_size, surplus, seed, sample, step, spikes):  # type: ignore[no-untyped-def]
     """Give each candidate to a population, and keep it or not."""
-    for candidate in range(number):
-        four = philox_4x32(
-            np.uint64(seed), POPULATION_STREAM, sample, step, _FIRST_CANDIDATE + candidate
+    expected = 0.0
+    for block in range(intensities.expected.size):
+        expected += intensities.expected[block]
+        intensities.running_blocks[block] = expected
+    words = intensities.words
+    for first in range(0, number, _CANDIDATES_AT_ONCE):
+        n = min(_CANDIDATES_AT_ONCE, number - first)
+        candidates = intensities.numbers[:n]
+        draw_blocks(
+            seed, POPULATION_STREAM, sample, step, _FIRST_CANDIDATE + first, candidates, words
         )
-        k, rho = _population_at(_uniform(four[0]) * expected, intensities)
-        # For a ρ that vanishes in rounding, λ = ρ.
-        of_rho = -math.log1p(-rho) / rho if rho > 1e-12 else 1.0
-        # Of M neurons, those that fire already cannot fire once more.
-        free = 1.0 - spikes.count_of_unit[k] / population_size
-        if _uniform(four[1]) * surplus < of_rho and _uniform(four[2]) < free:
-            add_spikes(spikes, k, 1)
+        for j in range(n):
+            k, rho = _population_at(_uniform(words[4 * j]) * expected, intensities)
+            # Of M neurons, those that fire already cannot fire once more.
+            free = population_size - spikes.count_of_unit[k]
+            if _uniform(words[4 * j + 2]) * population_size < free and _is_kept(
+                _uniform(words[4 * j + 1]) * surplus, rho
+            ):
+                add_spikes(spikes, k, 1)
 
 
 @kernel(inline="always")
@@ -224,27 +260,42 @@ def _uniform(word):  # type: ignore[no-untyped-def]
     return (float(word) + 0.5) * _WORD
 
 
-@kernel()
+@inlined_kernel()
+def _is_kept(uniform, rho):  # type: ignore[no-untyped-def]
+    """Tell whether a number lies below λ/ρ, which is 1 and a little more."""
+    # For a ρ that vanishes in rounding, λ = ρ.
+    return uniform < 1.0 or (rho > 1e-12 and uniform * rho < -math.log1p(-rho))
+
+
+@inlined_kernel()
 def _population_at(target, intensities):  # type: ignore[no-untyped-def]
     """Return the population in which the running sum of ρ passes the target, and its ρ."""
-    block = 0
-    for candidate in range(intensities.expected.size):
-        if intensities.expected[candidate] > 0.0:
-            block = candidate  # the last one also if rounding leaves some target
-            if target < intensities.expected[block]:
-                break
-            target -= intensities.expected[block]
-    n_units = intensities.relative.size
-    rate = intensities.rate[block]
-    found = block * BLOCK_UNITS
-    for k in range(block * BLOCK_UNITS, min((block + 1) * BLOCK_UNITS, n_units)):
-        rho = rate * intensities.relative[k]
-        if rho > 0.0:
-            found = k
-            target -= rho
-            if target < 0.0:
-                break
-    return found, rate * intensities.relative[found]
+    expected, relative = intensities.expected, intensities.relative
+    block = min(_count_passed(target, intensities.running_blocks), expected.size - 1)
+    while expected[block] == 0.0 and block > 0:  # where rounding leaves some target
+        block -= 1
+    first, last = block * BLOCK_UNITS, min((block + 1) * BLOCK_UNITS, relative.size)
+    running = intensities.running[first:last]
+    if not intensities.has_running[block]:
+        intensities.has_running[block] = True
+        so_far = 0.0
+        for k in range(running.size):
+            so_far += intensities.rate[block] * relative[first + k]
+            running[k] = so_far
+    before = intensities.running_blocks[block] - expected[block]
+    found = min(_count_passed(max(target - before, 0.0), running), running.size - 1)
+    while relative[first + found] == 0.0 and found > 0:
+        found -= 1
+    return first + found, intensities.rate[block] * relative[first + found]
+
+
+@inlined_kernel()
+def _count_passed(target, running):  # type: ignore[no-untyped-def]
+    """Return how many running sums a target has passed. Without branches: sums are few."""
+    passed = 0
+    for j in range(running.size):
+        passed += target >= running[j]
+    return passed
 
 
 @kernel()

@@ -237,10 +237,10 @@ def _fire(net, layer, rows, task, given, sample, row):  # type: ignore[no-untype
         for k in range(layer.bias.size):
             add_spikes(spikes, k, given.output_counts[step, k])
     else:
+        set_rates(intensities, net.log_neuron_rate - normalizer)
         draw_candidates(
             rows.candidates[row],
             intensities,
-            set_rates(intensities, net.log_neuron_rate - normalizer),
             net.population_size,
             net.surplus,
             task.seed,

@@ -9,9 +9,8 @@ import numpy as np
 
 from softhebb_spiking._compiled import padded
 from softhebb_spiking.backends._event_draws import (
-    BLOCK_UNITS,
-    Intensities,
     candidate_surplus,
+    new_intensities,
     new_spikes,
 )
 from softhebb_spiking.backends._event_exact import EXACT_KERNEL
@@ -156,21 +155,14 @@ class FloatEngine:
 
     def _layer(self) -> Layer:
         n_units, dtype = self._run.network.n_units, self._dtype
-        n_blocks, n_drives = -(-n_units // BLOCK_UNITS), self._kernel.n_drives
-        width = self._columns.shape[1]
+        n_drives, width = self._kernel.n_drives, self._columns.shape[1]
         return Layer(
             columns=self._columns,
             scales=self._scales,
             log_prior=self._log_prior,
             bias=self._bias,
             u=padded(n_drives * width, dtype).reshape(n_drives, width),
-            intensities=Intensities(
-                relative=padded(n_units, dtype),
-                largest=padded(n_blocks, np.float64),
-                total=padded(n_blocks, np.float64),
-                rate=padded(n_blocks, np.float64),
-                expected=padded(n_blocks, np.float64),
-            ),
+            intensities=new_intensities(n_units, dtype),
             spikes=new_spikes(n_units),
             pool=padded(3, np.float64),
             arrivals=padded(1, np.int64),

@@ -49,6 +49,7 @@ from softhebb_spiking.validation import FloatArray, IntArray
 # A population above this is drawn alone: candidates would often be thrown away.
 LARGEST_SHARED_RHO = 0.25
 _UNITS_AT_ONCE = 1024
+_UNITS_PER_SINGLE_UPDATE = 8
 
 
 class Scratch(NamedTuple):
@@ -56,7 +57,7 @@ class Scratch(NamedTuple):
 
     psp: FloatArray  # by position
     current: FloatArray
-    growth: FloatArray  # of the events of a step
+    growth: FloatArray  # of a unit's weights for a PSP of 1, zero between steps
     barriers: IntArray  # how many were passed
 
 
@@ -218,7 +219,6 @@ def _draw(net, layer, task, sample, step):  # type: ignore[no-untyped-def]
     draw_candidates(
         draw_number(mean, task.seed, number, step),
         intensities,
-        expected,
         net.population_size,
         net.surplus,
         task.seed,
@@ -241,19 +241,38 @@ def _learn(layer, u, inputs, scratch, task, sample, n_active, n_events, first, l
 @kernel()
 def _learn_columns(layer, u, inputs, scratch, n_active, n_events, learning_rate, first, last):  # type: ignore[no-untyped-def]
     """Apply w_k ← w_k + η n_k (s − u_k w_k) to the populations that fired in a range of units."""
-    units, counts, columns = layer.spikes.units, layer.spikes.counts, layer.columns
+    units, counts, growth = layer.spikes.units, layer.spikes.counts, scratch.growth
     for event in range(n_events):
         k = units[event]
         if first <= k < last:
             eta = learning_rate * counts[event]
             shrink(layer, k, 1.0 - eta * u[k])
-            scratch.growth[event] = eta / layer.scales[k]
+            growth[k] = eta / layer.scales[k]
+    if n_events * _UNITS_PER_SINGLE_UPDATE > last - first:
+        _grow_rows(layer.columns, inputs, scratch.psp, n_active, growth, first, last)
+    for event in range(n_events):
+        k = units[event]
+        if first <= k < last:
+            if n_events * _UNITS_PER_SINGLE_UPDATE <= last - first:
+                _grow_column(layer.columns, inputs, scratch.psp, n_active, growth[k], k)
+            growth[k] = 0.0
+
+
+@kernel()
+def _grow_rows(columns, inputs, psp, n_active, growth, first, last):  # type: ignore[no-untyped-def]
+    """Add growth times PSP to a range of units, of which many fired; the others' growth is 0."""
+    of_units = growth[first:last]
     for p in range(n_active):
-        row, s = columns[inputs.active[p]], scratch.psp[p]
-        for event in range(n_events):
-            k = units[event]
-            if first <= k < last:
-                row[k] += scratch.growth[event] * s
+        row, s = columns[inputs.active[p], first:last], psp[p]
+        if s > 0.0:
+            for k in range(of_units.size):
+                row[k] += of_units[k] * s
+
+
+@kernel()
+def _grow_column(columns, inputs, psp, n_active, growth, k):  # type: ignore[no-untyped-def]
+    for p in range(n_active):
+        columns[inputs.active[p], k] += growth * psp[p]
 
 
 @kernel()
