@@ -102,13 +102,17 @@ class Format:
         FixedPointOverflow
             With the number of values that did not fit, the one furthest out, and the range.
         """
-        scaled = np.rint(np.ldexp(np.asarray(values, np.float64), -self.exponent))
+        # In place where it can be: a layer has millions of weights.
+        scaled = np.asarray(np.ldexp(np.asarray(values, np.float64), -self.exponent))
+        np.rint(scaled, out=scaled)
         outside = (scaled < self.min_integer) | (scaled > self.max_integer)
         if outside.any():
             self._warn(name, np.asarray(values)[outside], np.size(values))
         # Beyond the float's own integers nothing can be told apart, so clip before the cast.
-        bounded = np.clip(scaled, -(2.0**62), 2.0**62).astype(np.int64)
-        return self.fit(bounded)
+        np.clip(scaled, -(2.0**62), 2.0**62, out=scaled)
+        integers = scaled.astype(np.int64)
+        del scaled
+        return self.fit(integers)
 
     def _warn(self, name: str, lost: FloatArray, n_values: int) -> None:
         centre = 0.5 * (self.largest + self.smallest)
@@ -124,7 +128,8 @@ class Format:
 
     def to_float(self, integers: Any) -> Any:
         """Return what the integers stand for; exact."""
-        return np.ldexp(np.asarray(integers, np.float64), self.exponent)
+        values = np.array(integers, np.float64)
+        return np.ldexp(values, self.exponent, out=values)
 
     def __str__(self) -> str:
         sign = "signed" if self.signed else "unsigned"

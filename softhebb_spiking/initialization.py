@@ -9,6 +9,7 @@ from softhebb_spiking.samples import CHUNK_SAMPLES, ArraySamples
 from softhebb_spiking.validation import FloatArray, unit_norm_samples
 
 INITS = ("data", "random")
+_UNITS_AT_ONCE = 500
 _SPREAD_OF_DATA_INIT = 0.5
 
 
@@ -40,12 +41,17 @@ def initial_weights(
         return theory.unit_rows(generator.uniform(size=shape))
     too_few = samples.n_samples < n_units
     rows = generator.choice(samples.n_samples, size=n_units, replace=too_few)
-    chosen = unit_norm_samples(samples.values[rows])
     if too_few:  # units that start alike would stay alike for ever
         noise = theory.unit_rows(generator.uniform(size=shape))
+        chosen = unit_norm_samples(samples.values[rows])
         return theory.unit_rows(chosen + _SPREAD_OF_DATA_INIT * noise)
     mean = theory.unit_rows(_mean_sample(samples)[np.newaxis])
-    return theory.unit_rows(mean + _SPREAD_OF_DATA_INIT * (chosen - mean))
+    weights = np.empty(shape)
+    for start in range(0, n_units, _UNITS_AT_ONCE):
+        part = slice(start, start + _UNITS_AT_ONCE)
+        chosen = unit_norm_samples(samples.values[rows[part]])
+        weights[part] = theory.unit_rows(mean + _SPREAD_OF_DATA_INIT * (chosen - mean))
+    return weights
 
 
 def _mean_sample(samples: ArraySamples) -> FloatArray:

@@ -24,12 +24,14 @@ from softhebb_spiking.params import (
     network_field_names,
 )
 from softhebb_spiking.recording import Recording
+from softhebb_spiking.samples import CHUNK_SAMPLES
 from softhebb_spiking.validation import FloatArray, as_generator, check_choice
 
 BACKENDS = ("event", "lava", "brian2")
 ARITHMETICS = ("float", "fixed")
 FIXED_OPTIONS = tuple(item.name for item in fields(FixedPointParams) if item.name != "rounding")
 _MAX_SEED = 2**63
+_COUNTS_AT_ONCE = 2_500_000
 
 
 class SpikingSoftHebb(SoftHebbMixture):
@@ -313,6 +315,10 @@ class SpikingSoftHebb(SoftHebbMixture):
         if self.arithmetic == "float":
             return None
         return FixedPointParams(rounding=self.rounding, **(self.fixed_options or {}))
+
+    def _chunk_samples(self) -> int:
+        # A chunk's spike counts, a number for each sample and unit, should stay below 20 MB.
+        return max(100, min(CHUNK_SAMPLES, _COUNTS_AT_ONCE // self.n_units))
 
     def _learning_key(self) -> int:
         return self._seed(learn=True)

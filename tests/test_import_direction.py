@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": LEAVES | {"theory", "samples"},
     "mixture": CORE | {"serialization"} | TRAINING,
     "rate": CORE | {"mixture", "samples"},
-    "spiking": CORE | {"mixture", "serialization", "backends", "conversion"},
+    "spiking": CORE | {"mixture", "samples", "serialization", "backends", "conversion"},
     "backends": LEAVES | {"recording"},
     "backends.brian2": {"params"},
     "backends._event_draws": CORE | {"_compiled"},

@@ -129,7 +129,7 @@ class FixedEngine:
         """Return the weights, shape (n_units, n_features)."""
         if self._run.restart:
             return self._run.weights + self._fixed.weights_as_float(self._changes[0])
-        return self._fixed.weights_as_float(self._learned.weights.astype(np.int64))
+        return self._fixed.weights_as_float(self._learned.weights)
 
     def weight_scales(self) -> None:
         """Integers are stored as they are."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from softhebb_spiking._compiled import padded
 from softhebb_spiking.backends._event_draws import (
+    BLOCK_UNITS,
     candidate_surplus,
     new_intensities,
     new_spikes,
@@ -130,8 +132,12 @@ class FloatEngine:
     def _product(self, columns: Any, scales: Any) -> FloatArray:
         """Return the weights in double precision, where the product of two singles is exact."""
         weights = columns[:, : scales.size].T
-        product = np.multiply(weights, scales[:, np.newaxis], dtype=np.float64, order="C")
-        return np.asarray(product)
+        product = np.empty(weights.shape)
+        for part in _parts(scales.size):
+            np.multiply(
+                weights[part], scales[part, np.newaxis], out=product[part], dtype=np.float64
+            )
+        return product
 
     def weights(self) -> FloatArray:
         """Return the weights, shape (n_units, n_features)."""
@@ -173,8 +179,15 @@ def _columns(weights: FloatArray, scales: FloatArray) -> FloatArray:
     """Return weights over scales, by input, in the precision of the scales."""
     n_units, n_features = weights.shape
     columns = np.zeros((n_features, row_width(n_units)), scales.dtype)
-    columns[:, :n_units] = (weights / scales[:, np.newaxis]).T
+    for part in _parts(n_units):
+        columns[:, part] = (weights[part] / scales[part, np.newaxis]).T
     return columns
+
+
+def _parts(n_units: int) -> Iterator[slice]:
+    """Yield units part by part: to turn a large matrix as a whole takes memory and time."""
+    for start in range(0, n_units, BLOCK_UNITS):
+        yield slice(start, min(start + BLOCK_UNITS, n_units))
 
 
 def _constants(net: NetworkParams, dtype: Any) -> Constants:
