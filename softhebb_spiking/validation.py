@@ -132,7 +132,7 @@ def check_n_features(found: int, expected: int) -> None:
         )
 
 
-def check_rows(rows: NDArray[Any], first_row: int = 0) -> None:
+def check_rows(rows: NDArray[Any], first_row: int = 0) -> NDArray[Any]:
     """Raise unless every row has a direction and can become firing rates; copies no array.
 
     Parameters
@@ -142,6 +142,11 @@ def check_rows(rows: NDArray[Any], first_row: int = 0) -> None:
     first_row : int
         Number of the first row in the data that these rows are a part of, for the message.
 
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        The largest entry of each row.
+
     Raises
     ------
     ValueError
@@ -150,7 +155,7 @@ def check_rows(rows: NDArray[Any], first_row: int = 0) -> None:
     with np.errstate(invalid="ignore"):
         peak, low = rows.max(axis=1), rows.min()
         if low >= 0 and (peak > 0).all() and np.isfinite(peak).all():
-            return
+            return np.asarray(peak)
     _check_finite("X", rows, first_row)
     negative = np.argwhere(rows < 0)
     if negative.size:
@@ -194,10 +199,10 @@ def unit_norm_samples(X: Any, n_features: int | None = None, *, first_row: int =
     if n_features is not None:
         check_n_features(matrix.shape[1], n_features)
     samples = matrix.astype(np.float64, order="C")
-    check_rows(samples, first_row)
+    peak = check_rows(samples, first_row)
     # Dividing by the peak first keeps the squares of tiny or huge entries inside the float range.
     # In place, because data sets are large and `samples` is a copy already.
-    samples /= samples.max(axis=1, keepdims=True)
+    samples /= peak[:, np.newaxis]
     samples /= np.sqrt(np.einsum("ij,ij->i", samples, samples))[:, np.newaxis]
     return samples
 

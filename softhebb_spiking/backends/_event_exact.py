@@ -171,7 +171,8 @@ def _follow_inputs(net, inputs, scratch, task, given, record, sample, n_active, 
                 net.unit_decay, gain, inputs, trace, n_active, task.seed, number, step
             )
         if is_row:
-            _copy(trace[:n_active], rows.after[n_rows])
+            if task.learning_rates[sample] > 0.0 or record.psp.size:
+                _copy(trace[:n_active], rows.after[n_rows])
             n_rows += 1
     rows.steps[n_rows] = start + BLOCK_STEPS
     _copy(trace[:n_active], rows.before[n_rows])
