@@ -17,8 +17,7 @@ from softhebb_spiking import LinearReadout, SpikingSoftHebb, load_dataset
 
 N_TRAIN = 50_000
 TEMPERATURES = (0.02, 0.03, 0.045)
-REGULARIZATIONS = (3.0, 10.0, 30.0)
-MAX_ITERS = (100, 300)
+REGULARIZATIONS = (10.0, 30.0, 100.0, 300.0)
 
 
 def main(
@@ -40,15 +39,10 @@ def main(
         n_steps=15,
         random_state=seed,
     ).fit(X)
-    typer.echo("temperature regularization max_iter held-out accuracy")
-    for temperature, strength, max_iter in itertools.product(
-        TEMPERATURES, REGULARIZATIONS, MAX_ITERS
-    ):
-        readout = LinearReadout(
-            layer, temperature=temperature, regularization=strength, max_iter=max_iter
-        ).fit(X, y)
-        score = readout.score(*held_out)
-        typer.echo(f"{temperature:11} {strength:14} {max_iter:8} {100 * score:.2f} %")
+    typer.echo("temperature regularization held-out accuracy")
+    for temperature, strength in itertools.product(TEMPERATURES, REGULARIZATIONS):
+        readout = LinearReadout(layer, temperature=temperature, regularization=strength).fit(X, y)
+        typer.echo(f"{temperature:11} {strength:14} {100 * readout.score(*held_out):.2f} %")
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ class LinearReadout(ClassifierMixin, BaseEstimator):
         estimator: Any,
         *,
         temperature: float = 0.03,
-        regularization: float = 10.0,
+        regularization: float = 100.0,
         max_iter: int = 100,
     ) -> None:
         self.estimator = estimator
