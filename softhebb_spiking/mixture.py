@@ -273,7 +273,7 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         for raw in samples.raw_chunks(CHUNK_SAMPLES):
             results.append(function(unit_norm_samples(raw, first_row=start), start))
             start += len(raw)
-        return np.concatenate(results)
+        return results[0] if len(results) == 1 else np.concatenate(results)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean log-density, nats per sample: minus the cross-entropy."""

@@ -170,8 +170,10 @@ class SpikingSoftHebb(SoftHebbMixture):
         def posterior(chunk: FloatArray, first: int) -> FloatArray:
             run = self._run(chunk, np.zeros(len(chunk)), key, first_sample=first, keep_spikes=False)
             counts = self._simulate(run).spike_counts
-            totals = counts.sum(axis=1, keepdims=True)
-            return np.where(totals > 0, counts / np.maximum(totals, 1), 1.0 / self.n_units)
+            totals = counts.sum(axis=1)
+            shares: FloatArray = counts / np.maximum(totals, 1)[:, np.newaxis]
+            shares[totals == 0] = 1.0 / self.n_units
+            return shares
 
         return self._map_chunks(X, posterior)
 

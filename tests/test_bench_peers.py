@@ -100,14 +100,11 @@ def test_ratios_are_of_the_same_work() -> None:
 
     rows = [
         row("event, float", 5000.0),
-        row("event, float", 8000.0, learn=False),
+        row("event, float", 8000.0, learn=False) | {"gather_us": 0.5},
         row("Brian2, cpp_standalone", 200.0),
         row("Brian2, cpp_standalone", 400.0, learn=False),
     ]
-    found = {
-        "rows": rows,
-        "limits": {"gather_float32_us": {"100": 0.5}, "gather_int8_us": {"100": 0.25}},
-    }
+    found = {"rows": rows}
     assert ratios(found, rows[0]) == {"to_brian2_cpp": 25.0}
     # 8000 images of 100 steps in a second are 1.25 µs a step; the rows alone take 0.5.
     assert ratios(found, rows[1]) == {"to_brian2_cpp": 20.0, "of_gather_limit": 0.4}

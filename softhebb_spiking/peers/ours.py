@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from softhebb_spiking._timing import seconds
+from softhebb_spiking.peers.limits import gather_us
 from softhebb_spiking.peers.workload import (
     N_STEPS,
     Workload,
@@ -44,12 +45,15 @@ def event(work: Workload, *, arithmetic: str = "float", n_threads: int = 1) -> R
     model.partial_fit(X, callback=told.append)
     found = timed(lambda: model.partial_fit(X) if work.learn else model.predict_proba(X), len(X))
     spikes = np.average([p.spikes_per_image or 0.0 for p in told])
+    # The limit as it is now and here: a machine's speed drifts within a minute.
+    limit = gather_us(work.n_units, "float32" if arithmetic == "float" else "int8")
     return found | {
         "peer": f"event, {arithmetic}",
         **asdict(work),
         "threads": n_threads,
         "input_rate": input_rate(model, X[:50]),
         "output_rate": float(spikes) / N_STEPS,
+        "gather_us": limit,
     }
 
 

@@ -47,7 +47,8 @@ def write_report(found: dict[str, Any], folder: str | Path) -> list[Path]:
 
 def tables(found: dict[str, Any]) -> Iterator[Table]:
     """Yield the numbers as tables: speeds, limits, threads, growth, compiling."""
-    yield _speed_table(found)
+    if found["rows"]:
+        yield _speed_table(found)
     if "limits" in found:
         table = Table("K", "20 rows, float32 µs", "20 rows, int8 µs", title="limits")
         limits = found["limits"]
@@ -81,10 +82,8 @@ def ratios(found: dict[str, Any], row: dict[str, Any]) -> dict[str, float]:
         same = all(other[name] == row[name] for name in ("n_units", "inhibition", "learn"))
         if other["peer"] == _REFERENCE and same:
             compared["to_brian2_cpp"] = row["images_per_s"] / other["images_per_s"]
-    limits = found.get("limits", {})
-    kind = "int8" if "fixed" in row["peer"] else "float32"
-    us = limits.get(f"gather_{kind}_us", {}).get(str(row["n_units"]))
-    if us is not None and row["peer"].startswith("event") and not row["learn"]:
+    us = row.get("gather_us")
+    if us is not None and not row["learn"]:
         compared["of_gather_limit"] = row["images_per_s"] * 100 * us / 1e6
     return compared
 
