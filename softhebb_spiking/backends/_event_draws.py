@@ -267,7 +267,7 @@ def _is_kept(uniform, rho):  # type: ignore[no-untyped-def]
     return uniform < 1.0 or (rho > 1e-12 and uniform * rho < -math.log1p(-rho))
 
 
-@inlined_kernel()
+@kernel()
 def _population_at(target, intensities):  # type: ignore[no-untyped-def]
     """Return the population in which the running sum of ρ passes the target, and its ρ."""
     expected, relative = intensities.expected, intensities.relative

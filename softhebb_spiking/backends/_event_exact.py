@@ -270,7 +270,7 @@ def _follow_spikes(  # type: ignore[no-untyped-def]
                 _learn(layer, inputs, scratch, n_active, n_drives, row, k, eta, start)
         rate = task.prior_learning_rates[sample]
         if rate > 0.0:
-            learn_log_prior(layer, n_events, rate, first, last)
+            learn_log_prior(layer.spikes, layer.log_prior, layer.bias, n_events, rate, first, last)
     if record.wanted:
         record_outputs(record, layer.spikes, n_events, step)
         if step >= net.settle_steps:
@@ -293,7 +293,7 @@ def _learn(layer, inputs, scratch, n_active, n_drives, row, k, eta, start):  # t
     for p in range(n_active):
         change[p] = eta * (after[p] + power * earlier[p] - u * w[p])
         w[p] += change[p]
-    shrink(layer, k, 1.0 - eta * u)
+    shrink(layer.columns, layer.scales, k, 1.0 - eta * u)
     worth = _dot(change, after)
     for later in range(row + 1, n_drives):
         lag = rows.steps[later] - 1 - step

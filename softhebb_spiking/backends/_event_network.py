@@ -77,12 +77,12 @@ def units_of_thread(n_units, thread, n_threads):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def shrink(layer, k, factor):  # type: ignore[no-untyped-def]
+def shrink(columns, scales, k, factor):  # type: ignore[no-untyped-def]
     """Multiply the weights of a unit by a factor, and nearly always only their scale."""
-    layer.scales[k] *= factor
-    if abs(layer.scales[k]) < _SMALLEST_SCALE:
-        _write_out(layer.columns, k, layer.scales[k])
-        layer.scales[k] = 1.0
+    scales[k] *= factor
+    if abs(scales[k]) < _SMALLEST_SCALE:
+        _write_out(columns, k, scales[k])
+        scales[k] = 1.0
 
 
 @kernel()
@@ -94,9 +94,8 @@ def _write_out(columns, k, scale):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def learn_log_prior(layer, n_events, rate, first, last):  # type: ignore[no-untyped-def]
+def learn_log_prior(spikes, log_prior, bias, n_events, rate, first, last):  # type: ignore[no-untyped-def]
     """Apply b_k ← min(0, b_k + η (n_k e^(−b_k) − N)) to a range of units."""
-    spikes, log_prior = layer.spikes, layer.log_prior
     total = 0
     for event in range(n_events):
         total += spikes.counts[event]
@@ -106,4 +105,4 @@ def learn_log_prior(layer, n_events, rate, first, last):  # type: ignore[no-unty
             log_prior[k] += rate * spikes.counts[event] * math.exp(-log_prior[k])
     for k in range(first, last):
         log_prior[k] = min(0.0, log_prior[k] - rate * total)
-        layer.bias[k] = log_prior[k]
+        bias[k] = log_prior[k]

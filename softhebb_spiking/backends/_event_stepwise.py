@@ -232,47 +232,52 @@ def _draw(net, layer, task, sample, step):  # type: ignore[no-untyped-def]
 def _learn(layer, u, inputs, scratch, task, sample, n_active, n_events, first, last):  # type: ignore[no-untyped-def]
     rate = task.learning_rates[sample]
     if rate > 0.0:
-        _learn_columns(layer, u, inputs, scratch, n_active, n_events, rate, first, last)
+        _learn_columns(
+            layer.columns, layer.scales, layer.spikes, u, inputs.active, scratch.psp,
+            scratch.growth, n_active, n_events, rate, first, last,
+        )  # fmt: skip
     rate = task.prior_learning_rates[sample]
     if rate > 0.0:
-        learn_log_prior(layer, n_events, rate, first, last)
+        learn_log_prior(layer.spikes, layer.log_prior, layer.bias, n_events, rate, first, last)
 
 
 @kernel()
-def _learn_columns(layer, u, inputs, scratch, n_active, n_events, learning_rate, first, last):  # type: ignore[no-untyped-def]
+def _learn_columns(  # type: ignore[no-untyped-def]
+    columns, scales, spikes, u, active, psp, growth, n_active, n_events, learning_rate, first, last
+):
     """Apply w_k ← w_k + η n_k (s − u_k w_k) to the populations that fired in a range of units."""
-    units, counts, growth = layer.spikes.units, layer.spikes.counts, scratch.growth
+    units, counts = spikes.units, spikes.counts
     for event in range(n_events):
         k = units[event]
         if first <= k < last:
             eta = learning_rate * counts[event]
-            shrink(layer, k, 1.0 - eta * u[k])
-            growth[k] = eta / layer.scales[k]
+            shrink(columns, scales, k, 1.0 - eta * u[k])
+            growth[k] = eta / scales[k]
     if n_events * _UNITS_PER_SINGLE_UPDATE > last - first:
-        _grow_rows(layer.columns, inputs, scratch.psp, n_active, growth, first, last)
+        _grow_rows(columns, active, psp, n_active, growth, first, last)
     for event in range(n_events):
         k = units[event]
         if first <= k < last:
             if n_events * _UNITS_PER_SINGLE_UPDATE <= last - first:
-                _grow_column(layer.columns, inputs, scratch.psp, n_active, growth[k], k)
+                _grow_column(columns, active, psp, n_active, growth[k], k)
             growth[k] = 0.0
 
 
 @kernel()
-def _grow_rows(columns, inputs, psp, n_active, growth, first, last):  # type: ignore[no-untyped-def]
+def _grow_rows(columns, active, psp, n_active, growth, first, last):  # type: ignore[no-untyped-def]
     """Add growth times PSP to a range of units, of which many fired; the others' growth is 0."""
     of_units = growth[first:last]
     for p in range(n_active):
-        row, s = columns[inputs.active[p], first:last], psp[p]
+        row, s = columns[active[p], first:last], psp[p]
         if s > 0.0:
             for k in range(of_units.size):
                 row[k] += of_units[k] * s
 
 
 @kernel()
-def _grow_column(columns, inputs, psp, n_active, growth, k):  # type: ignore[no-untyped-def]
+def _grow_column(columns, active, psp, n_active, growth, k):  # type: ignore[no-untyped-def]
     for p in range(n_active):
-        columns[inputs.active[p], k] += growth * psp[p]
+        columns[active[p], k] += growth * psp[p]
 
 
 @kernel()

@@ -28,7 +28,7 @@ from softhebb_spiking.training import Progress
 from softhebb_spiking.validation import FloatArray
 
 Row = dict[str, Any]
-_IMAGES_PER_RUN = {100: 4000, 400: 3000, 1600: 1000, 6400: 200, math.inf: 100}
+_IMAGES_PER_RUN = {100: 4000, 400: 3000, 1600: 1000, 6400: 800, math.inf: 100}
 _LAVA_IMAGES, _LAVA_RUNS = 10, 3
 
 
@@ -136,7 +136,7 @@ def _cost_us(base: Workload, what: str, size: int) -> float:
     """Return microseconds per image."""
     work, params = base, dict[str, Any]()
     if what == "n_units":
-        work = replace(base, n_units=size, n_images=max(20, base.n_images * 400 // (400 + size)))
+        work = replace(base, n_units=size, n_images=max(100, base.n_images * 400 // (400 + size)))
     if what == "n_steps":
         params = {"n_steps": size}
     X = work.images()
