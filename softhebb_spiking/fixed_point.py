@@ -129,7 +129,7 @@ class Format:
     def to_float(self, integers: Any) -> Any:
         """Return what the integers stand for; exact."""
         values = np.array(integers, np.float64)
-        return np.ldexp(values, self.exponent, out=values)
+        return np.ldexp(values, self.exponent, out=values)[()]  # a scalar of a scalar
 
     def __str__(self) -> str:
         sign = "signed" if self.signed else "unsigned"

@@ -106,8 +106,8 @@ def test_flipped_decay_sign_is_named(monkeypatch, tmp_path):
         monkeypatch,
         tmp_path,
         FLOAT_CHAIN,
-        "(layer, k, 1.0 - eta * u[k])",
-        "(layer, k, 1.0 + eta * u[k])",
+        "k, 1.0 - eta * u[k])",
+        "k, 1.0 + eta * u[k])",
     )
     with np.errstate(all="ignore"):  # without the decay the weights diverge
         failed = _failed(_verify("mutant", simulate), "mutant")
