@@ -195,15 +195,12 @@ def poisson_quantile(word, mean):  # type: ignore[no-untyped-def]
 
 @kernel()
 def set_rates(intensities, log_rate):  # type: ignore[no-untyped-def]
-    """Set the largest ρ and the expected spikes of a neuron of each block; return Σ_k ρ_k."""
-    expected = 0.0
+    """Set the largest ρ and the expected spikes of a neuron of each block."""
     for block in range(intensities.total.size):
         exponent = min(log_rate + intensities.largest[block], _LARGEST_EXPONENT)
         intensities.rate[block] = math.exp(exponent)
         intensities.expected[block] = intensities.rate[block] * intensities.total[block]
         intensities.has_running[block] = False
-        expected += intensities.expected[block]
-    return expected
 
 
 @kernel()

@@ -97,11 +97,18 @@ def receive_inputs(inputs, n_active, given, seed, number, step):  # type: ignore
             inputs.rows[j] = spikes[j]
             inputs.fired[j] = inputs.position[spikes[j]]
         return spikes.size
+    lane = _draw_bytes(inputs, n_active, seed, number, step)
+    return _list_spikes(inputs, inputs.drawn[lane], n_active, seed, number, step)
+
+
+@inlined_kernel()
+def _draw_bytes(inputs, n_active, seed, number, step):  # type: ignore[no-untyped-def]
+    """Return which row of `drawn` has the high bytes of a step; sixteen steps are drawn at once."""
     lane = step % STEPS_OF_BLOCK
     if lane == 0:
         active, block = inputs.active[:n_active], step // STEPS_OF_BLOCK
         bytes_of_steps(seed, INPUT_STREAM, number, block, active, inputs.words, inputs.drawn)
-    return _list_spikes(inputs, inputs.drawn[lane], n_active, seed, number, step)
+    return lane
 
 
 @inlined_kernel()
@@ -147,10 +154,7 @@ def follow_psp(decay, gain, inputs, psp, n_active, n_fired):  # type: ignore[no-
 @inlined_kernel()
 def draw_and_follow_psp(decay, gain, inputs, psp, n_active, seed, number, step):  # type: ignore[no-untyped-def]
     """Draw the spikes of a step and apply s ← d s + g [fired], without a list of them."""
-    lane = step % STEPS_OF_BLOCK
-    if lane == 0:
-        active, block = inputs.active[:n_active], step // STEPS_OF_BLOCK
-        bytes_of_steps(seed, INPUT_STREAM, number, block, active, inputs.words, inputs.drawn)
+    lane = _draw_bytes(inputs, n_active, seed, number, step)
     drawn, high = inputs.drawn[lane], inputs.high
     nothing, negligible = psp.dtype.type(0.0), psp.dtype.type(NEGLIGIBLE)
     for p in range(n_active):
