@@ -1,4 +1,4 @@
-"""The command line: `softhebb-spiking verify | demo | train | evaluate | sweep | bench`."""
+"""The command line: `softhebb-spiking verify | demo | train | plan | ...`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ import typer
 from softhebb_spiking._options import DatasetOption, RootOption, SeedOption, console, progress_bar
 from softhebb_spiking.bench_command import bench
 from softhebb_spiking.data import load_dataset
+from softhebb_spiking.deployment_commands import (
+    calibrate_command,
+    export_command,
+    import_command,
+    plan,
+    programs,
+    quantise,
+)
 from softhebb_spiking.serialization import check_writable_file
 from softhebb_spiking.spiking import SpikingSoftHebb
 from softhebb_spiking.sweep_command import sweep
@@ -36,7 +44,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="SoftHebb in spikes: verify, train and evaluate soft winner-take-all networks.",
+    help="SoftHebb in spikes: verify, train, evaluate and deploy soft winner-take-all networks.",
 )
 
 
@@ -106,6 +114,12 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(sweep)
 app.command()(bench)
+app.command()(plan)
+app.command("export")(export_command)
+app.command("import")(import_command)
+app.command()(quantise)
+app.command()(programs)
+app.command("calibrate")(calibrate_command)
 
 
 @app.command()

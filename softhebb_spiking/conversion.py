@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,27 @@ class ConversionReport:
     largest_weight: float
     weight_error: float
     norms: tuple[float, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for JSON."""
+        learning = self.fixed.learning
+        return {
+            "weight_format": str(self.fixed.weight),
+            "log_prior_format": str(LOG_PRIOR),
+            "trace_format": str(self.fixed.trace),
+            "clipped_weights": self.clipped_weights,
+            "clipped_log_prior": self.clipped_log_prior,
+            "largest_weight": self.largest_weight,
+            "weight_error_rms": self.weight_error,
+            "smallest_norm": self.norms[0],
+            "largest_norm": self.norms[1],
+            "rule": learning.rule,
+            "learning_epoch_steps": learning.epoch,
+            "update_size": learning.step,
+            "learning_rate": self.learning_rate,
+            "effective_learning_rate": self.effective_learning_rate,
+            "equilibrium_norm": learning.equilibrium_norm,
+        }
 
     def __str__(self) -> str:
         learning = self.fixed.learning

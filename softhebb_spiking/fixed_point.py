@@ -170,6 +170,13 @@ GROWTH_FRACTION_BITS = 8
 PRIOR_RATE_BITS = 32
 GROWTH = Format(bits=30, exponent=-GROWTH_FRACTION_BITS)  # times a prior rate, within 64 bits
 
+# Of stock LIF neurons and synapses, whose signs are held apart.
+SYNAPSE = Format(bits=WEIGHT_BITS, signed=False)
+MAX_SYNAPSE_EXPONENT = 7
+LIF_DECAY = Format(bits=DECAY_BITS, exponent=-DECAY_BITS, signed=False)
+LIF_THRESHOLD = Format(bits=17, signed=False)
+LIF_BIAS = Format(bits=12)
+
 # What a learning rule and its engine can hold.
 MIN_EXPONENT, MAX_EXPONENT = -7, 8
 MAX_RULE_MANTISSA = 7
@@ -186,6 +193,23 @@ LIMITS: Mapping[str, tuple[int, int]] = MappingProxyType(
         "learning epoch": (1, MAX_EPOCH),
     }
 )
+
+
+def shared_exponent(sizes: FloatArray, form: Format, largest: int) -> int:
+    """Return the smallest exponent in [0, largest] with which numbers fit a format.
+
+    Parameters
+    ----------
+    sizes : ndarray
+        Non-negative numbers, in units of 2**form.exponent.
+    form : Format
+        Its bits count.
+    largest : int
+        Beyond it nothing fits better; what is then too large is for `Format.to_integer` to tell.
+    """
+    top = float(np.max(sizes, initial=0.0))
+    needed = math.ceil(math.log2(max(top / (form.max_integer + 0.5), 1.0)))
+    return min(needed, largest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ TRACE_STREAM = 6
 SYNAPSE_STREAM = 7
 PAYLOAD_STREAM = 8
 INPUT_LOW_STREAM = 9
+BACKGROUND_STREAM = 10  # of the LIF circuit
 
 STEPS_OF_BLOCK = 16  # where a block holds one byte for each step
 

@@ -367,3 +367,80 @@ def demo_figure(model: Any, data: Any) -> Figure:
         spikes = (shown.input_spikes[:, 1:], shown.output_spikes[:, 1:])
         raster(parts[1], *spikes, shown.inhibition[0], normalizer, shown.params, rung=model.backend)
     return figure
+
+
+def core_map_figure(plan: Any) -> Figure:
+    """Return a figure of the cores that a plan needs, one small square each, chip by chip.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `softhebb_spiking.deployment.plan`.
+
+    Returns
+    -------
+    Figure
+        Colour is the population, depth of colour how full the core is by its scarcest resource.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    n_shown = min(plan.n_chips, _MAX_CHIPS_SHOWN)
+    columns = min(n_shown, 4)
+    rows = -(-n_shown // columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1.2 + 2.4 * max(columns, 2), 1.5 + 1.7 * rows), dpi=150)
+        figure.set_layout_engine("constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for number, axes in enumerate(grid.flat):
+            if number < n_shown:
+                _core_map(axes, plan, number)
+            else:
+                axes.set_axis_off()
+        names = list(dict.fromkeys(core.population for core in plan.cores))
+        handles = [
+            matplotlib.patches.Patch(color=_POPULATION_COLORS[i % len(_POPULATION_COLORS)])
+            for i in range(len(names))
+        ]
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+        more = f" (the first {n_shown} shown)" if n_shown < plan.n_chips else ""
+        verdict = "" if not plan.violations else ", does not fit"
+        figure.suptitle(
+            f"{plan.chip.name}: {len(plan.cores)} cores; chips: {plan.n_chips}{more}{verdict}\n"
+            "the darker, the fuller",
+            fontsize=9.5,
+        )
+    return figure
+
+
+_MAX_CHIPS_SHOWN = 12
+_CORES_PER_ROW = 16
+_EMPTY_CORE = "#F2F2F2"
+_POPULATION_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+
+
+def _core_map(axes: Axes, plan: Any, number: int) -> None:
+    """Draw the cores of one chip."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Rectangle
+
+    per_chip = int(plan.chip.limit("cores_per_chip"))
+    names = list(dict.fromkeys(core.population for core in plan.cores))
+    limits = {name: size["limit"] for name, size in plan.usage().items()}
+    cores = plan.cores[number * per_chip : (number + 1) * per_chip]
+    for place in range(per_chip):
+        y, x = divmod(place, _CORES_PER_ROW)
+        color: Any = _EMPTY_CORE
+        over = False
+        if place < len(cores):
+            core = cores[place]
+            fill = max(core.used[name] / limit for name, limit in limits.items())
+            over = fill > 1.0
+            full = np.array(to_rgb(_POPULATION_COLORS[names.index(core.population) % 4]))
+            share = 0.25 + 0.75 * min(fill, 1.0)
+            color = tuple(1.0 - share * (1.0 - full))
+        edge = "#B00020" if over else "white"
+        axes.add_patch(Rectangle((x, y), 1, 1, facecolor=color, edgecolor=edge, linewidth=0.8))
+    axes.set(xlim=(0, _CORES_PER_ROW), ylim=(-(-per_chip // _CORES_PER_ROW), 0), aspect="equal")
+    axes.set_axis_off()
+    axes.set_title(f"chip {number + 1}")

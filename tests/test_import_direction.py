@@ -23,7 +23,14 @@ EVENT_KERNELS = {
     "backends._event_record",
     "backends._threads",
 }
-COMMANDS = {"_options", "bench_command", "training_commands", "sweep_command"}
+COMMANDS = {
+    "_options",
+    "bench_command",
+    "deployment_commands",
+    "training_commands",
+    "sweep_command",
+}
+CIRCUIT = {"circuit_params", "circuit", "circuit_constants"}
 TRAINING = {"samples", "initialization", "checkpoint", "_checkpoint_keeper", "training"}
 ESTIMATORS = {"rate", "spiking", "evaluation", "serialization", "data"}
 
@@ -42,6 +49,10 @@ ALLOWED: dict[str, set[str]] = {
     "fixed_learning": LEAVES | {"fixed_point"},
     "fixed_network": LEAVES | {"encoding", "fixed_point", "fixed_learning"},
     "conversion": LEAVES | FIXED,
+    "circuit_params": LEAVES,
+    "circuit": LEAVES | {"circuit_params", "encoding"},
+    "circuit_constants": CORE | CIRCUIT,
+    "calibration": LEAVES | CIRCUIT,
     "recording": LEAVES,
     "data": {"errors", "validation"},
     "serialization": LEAVES,
@@ -56,6 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     "spiking": CORE | {"mixture", "samples", "serialization", "backends", "conversion"},
     "backends": LEAVES | {"recording"},
     "backends.brian2": {"params"},
+    "backends.brian2_circuit": {"circuit_params", "backends.brian2"},
     "backends._event_draws": CORE | {"_compiled"},
     "backends._event_inputs": CORE | {"_compiled"},
     "backends._event_record": CORE | {"_compiled"},
@@ -73,9 +85,14 @@ ALLOWED: dict[str, set[str]] = {
     "backends._event_fixed": CORE | EVENT_KERNELS | {"backends._event_fixed_kernel"},
     "backends.event": CORE | EVENT_KERNELS | {"backends._event_float", "backends._event_fixed"},
     "processes": (CORE - {"recording"}) | {"_lava_compat"},
-    "networks": CORE | {"processes", "_lava_compat"},
+    "networks": CORE | CIRCUIT | {"processes", "_lava_compat"},
     "backends._lava_worker": set(),
     "backends.lava": CORE | {"processes", "networks", "_lava_compat", "backends._lava_worker"},
+    "backends.lava_circuit": CORE
+    | CIRCUIT
+    | {"networks", "_lava_compat", "backends._lava_worker", "backends.lava"},
+    "deployment": CORE | CIRCUIT | ESTIMATORS | {"processes"},
+    "deployment_commands": CORE | CIRCUIT | ESTIMATORS | {"_options"},
     "plots": LEAVES | {"theory", "recording"},
     "bench": CORE | ESTIMATORS | {"_timing"},
     "_options": {"data"},
@@ -97,6 +114,14 @@ LAZY: dict[str, set[str]] = {
     "sweep": {""},
     "sweep_command": {"sweep"},
     "bench_command": {"peers"},
+    "calibration": {"backends.lava_circuit"},
+    "deployment_commands": {
+        "backends.brian2_circuit",
+        "backends.lava_circuit",
+        "calibration",
+        "deployment",
+        "plots",
+    },
     "bench": {"backends.event", "backends.lava", "verification"},
 }
 

@@ -1,6 +1,5 @@
 """Models of the SoftWTA."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,28 +11,23 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from numpy.typing import NDArray
 
-from softhebb_spiking.encoding import psp_decay
 from softhebb_spiking.fixed_point import (
-    DECAY_BITS,
-    DOSE_BITS,
     GROWTH,
     GROWTH_FRACTION_BITS,
     LOG_FRACTION_BITS,
     LOG_PRIOR,
     PRIOR_FRACTION_BITS,
     RATE_FRACTION_BITS,
-    STATE,
-    TRACE,
     exp2_table,
     inverse_priors,
     power_of_two,
     probability_thresholds,
-    shift_right_rounded,
 )
 from softhebb_spiking.philox import (
     DOSE_STREAM,
     PRIOR_STREAM,
 )
+from softhebb_spiking.processes.drives import FixedDrive, FloatDrive
 from softhebb_spiking.processes.populations import (
     NeuronPopulations,
     intensity_messages,
@@ -43,10 +37,6 @@ from softhebb_spiking.processes.populations import (
 from softhebb_spiking.processes.presentation import StepRecorder, presentation_position
 from softhebb_spiking.processes.soft_wta.process import SoftWTA
 from softhebb_spiking.validation import FloatArray, IntArray
-
-# Lava multiplies every y trace by this before the rule sees it, although the neuron has just sent
-# it: the time constant of a three-factor rule's y traces is fixed at the largest 16-bit number.
-LAVA_Y_TRACE_DECAY = math.exp(-1.0 / np.iinfo(np.uint16).max)
 
 
 class AbstractSoftWTAModel:
@@ -184,15 +174,14 @@ class PySoftWTAModelFloat(AbstractSoftWTAModel, LearningNeuronModelFloat):
     def prepare(self, proc_params: Any) -> None:
         """Scale the learning rates to output spikes."""
         params = self._params
-        self._decay = psp_decay(params)
+        self._drive = FloatDrive(params, proc_params["learning_rates"])
         per_spike = 1.0 / (params.total_rate * params.n_steps)
-        self._rates = proc_params["learning_rates"] * per_spike
         self._prior_rates = proc_params["prior_learning_rates"] * per_spike
         self._pending_prior_rate = 0.0
 
     def integrate(self, current: FloatArray) -> None:
         """Set u_k ← d u_k + a_k."""
-        self.u = self._decay * self.u + current
+        self.u = self._drive.integrate(self.u, current)
 
     def log_intensities(self) -> FloatArray:
         """Return u_k/τ + b_k, nats."""
@@ -223,15 +212,8 @@ class PySoftWTAModelFloat(AbstractSoftWTAModel, LearningNeuronModelFloat):
             self.log_prior = np.minimum(0.0, self.log_prior + self._pending_prior_rate * change)
 
     def set_traces(self, sample: int, step: int, is_read: bool) -> None:
-        """Set y1 = η_s n_k and y2 = u_k, in the synapses' units.
-
-        A graded spike of payload g adds g/2 to Lava's x1, which decays once more before it is used:
-        x1 = (d/2) s. So y1 carries 2/d and y2 its inverse, and y1 x1 and y1 y2 are as they should.
-        """
-        rate = rate_of(self._rates, sample) if is_read else 0.0
-        scale = 2.0 / self._decay
-        self.y1 = rate * self._counts * scale / LAVA_Y_TRACE_DECAY
-        self.y2 = self.u / scale / LAVA_Y_TRACE_DECAY
+        """Set y1 = η_s n_k and y2 = u_k, in the synapses' units."""
+        self.y1, self.y2 = self._drive.traces(self.u, self._counts, sample, is_read)
 
 
 @implements(proc=SoftWTA, protocol=LoihiProtocol)
@@ -252,21 +234,16 @@ class PySoftWTAModelFixed(AbstractSoftWTAModel, LearningNeuronModelFixed):
     def prepare(self, proc_params: Any) -> None:
         """Take the integers of the network, and make tables and rates."""
         fixed = proc_params["fixed"]
-        self._fixed, self._learning = fixed, fixed.learning
+        self._fixed = fixed
+        self._drive = FixedDrive(fixed, proc_params["learning_rates"])
         self._exp2_table = exp2_table(fixed.params.table_bits)
-        self._doses = fixed.doses(proc_params["learning_rates"])
         self._prior_rates = fixed.prior_rates(proc_params["prior_learning_rates"])
         self._pending_prior = (0, 0, 0)
-        self._pending_dose = np.zeros(self._params.n_units, np.int64)
-        self._overflows = 0
         self._record_overflows = StepRecorder(proc_params["record_to"], "overflows", np.int64)
 
     def integrate(self, current: NDArray[np.int32]) -> None:
         """Set u_k ← d u_k + a_k, with a decay of 12 bits, held to 24 bits."""
-        decayed = (self.u.astype(np.int64) * self._fixed.decay) >> DECAY_BITS
-        drive = decayed + current
-        self.u = STATE.fit(drive).astype(np.int32)
-        self._overflows += np.count_nonzero(self.u != drive)
+        self.u = self._drive.integrate(self.u, current)
 
     def log_intensities(self) -> IntArray:
         """Return u_k/τ + b_k in units of 2⁻¹² octaves."""
@@ -305,25 +282,12 @@ class PySoftWTAModelFixed(AbstractSoftWTAModel, LearningNeuronModelFixed):
 
     def set_traces(self, sample: int, step: int, is_read: bool) -> None:
         """At the end of an epoch, ask in y1 for the updates due; y2 is the drive in 7 bits."""
-        learning = self._learning
-        if is_read:
-            self._pending_dose += self._counts.astype(np.int64) * rate_of(self._doses, sample)
-        self.y1 = np.zeros_like(self._counts)
-        if (step + 1) % learning.epoch == 0:
-            words = self._populations.words(DOSE_STREAM, sample, step, self._counts.size)
-            quanta = (self._pending_dose + (words >> np.uint32(32 - DOSE_BITS))) >> DOSE_BITS
-            quanta = np.where(self._pending_dose > 0, quanta, 0)
-            self.y1 = (np.minimum(quanta, learning.max_quanta) * learning.y1_quantum).astype(
-                np.int32
-            )
-            self._pending_dose[:] = 0
-        multiplier = learning.y2_multiplier
-        drive = self.u.astype(np.int64) * multiplier.mantissa
-        self.y2 = TRACE.fit(shift_right_rounded(drive, multiplier.shift)).astype(np.int32)
+        words = self._populations.words(DOSE_STREAM, sample, step, self._counts.size)
+        self.y1, self.y2 = self._drive.traces(self.u, self._counts, sample, step, is_read, words)
 
     def flush(self) -> None:
         """Write the records of a presentation, and how often a drive did not fit."""
         super().flush()
-        self._record_overflows.append([self._overflows])
+        self._record_overflows.append([self._drive.overflows])
         self._record_overflows.flush()
-        self._overflows = 0
+        self._drive.overflows = 0

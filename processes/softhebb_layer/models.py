@@ -3,53 +3,20 @@
 from typing import Any
 
 from lava.magma.core.decorator import implements
-from lava.magma.core.learning.constants import GradedSpikeCfg
-from lava.magma.core.learning.learning_rule import Loihi3FLearningRule
 from lava.magma.core.model.sub.model import AbstractSubProcessModel
-from lava.proc.dense.process import Dense, LearningDense
-from lava.utils.weightutils import SignMode
+from lava.proc.dense.process import Dense
 
-from softhebb_spiking.fixed_network import FixedNetwork, lava_seed, trace_tau
-from softhebb_spiking.params import NetworkParams
+from softhebb_spiking.fixed_network import lava_seed
 from softhebb_spiking.processes.lateral_inhibition.process import LateralInhibition
-from softhebb_spiking.processes.plastic_dense.process import PlasticDense
+from softhebb_spiking.processes.plasticity import (
+    GRADED_SPIKE_BITS,
+    learning_rule,
+    plastic_synapses,
+    sign_mode,
+)
 from softhebb_spiking.processes.soft_wta.process import SoftWTA
 from softhebb_spiking.processes.softhebb_layer.process import SoftHebbLayer
 from softhebb_spiking.processes.synapse_manager.process import SynapseManager
-
-# Δw = η_s n_k s − η_s n_k u_k w, with η_s n_k in y1, s in x1 and u_k in y2.
-LEARNING_RULE = "u0*x1*y1 - u0*y1*y2*w"
-
-# Any number but 0 makes Lava take a spike's payload as its size.
-GRADED_SPIKE_BITS = 24
-
-
-def learning_rule(
-    params: NetworkParams, fixed: FixedNetwork | None = None, seed: int | None = None
-) -> Any:
-    """Return the learning rule of the synapses.
-
-    Parameters
-    ----------
-    params : NetworkParams
-        Gives the time constant of the presynaptic trace.
-    fixed : FixedNetwork, optional
-        In integers: gives constants and epoch of the rule.
-    seed : int, optional
-        In integers: seed of the random numbers that round the traces.
-
-    Returns
-    -------
-    Loihi3FLearningRule
-        The SoftHebb rule, applied in every step or at the end of every epoch.
-    """
-    return Loihi3FLearningRule(
-        dw=LEARNING_RULE if fixed is None else fixed.learning.rule,
-        x1_impulse=0,
-        x1_tau=trace_tau(params),
-        t_epoch=1 if fixed is None else fixed.learning.epoch,
-        rng_seed=seed,
-    )
 
 
 @implements(proc=SoftHebbLayer)
@@ -72,7 +39,15 @@ class SoftHebbLayerModel(AbstractSubProcessModel):
         )
         self.pool = LateralInhibition(params=params, fixed=fixed, **options)
         if learns:
-            self.synapses = _plastic_synapses(proc, rule, self.neurons, options)
+            self.synapses = plastic_synapses(
+                proc.weights.init,
+                rule,
+                self.neurons,
+                fixed,
+                seed=given["seed"],
+                first_sample=given["first_sample"],
+                **options,
+            )
             self.manager = SynapseManager(
                 params=params,
                 n_samples=given["n_samples"],
@@ -86,7 +61,7 @@ class SoftHebbLayerModel(AbstractSubProcessModel):
             self.synapses = Dense(
                 weights=proc.weights.init,
                 num_message_bits=GRADED_SPIKE_BITS,
-                sign_mode=_sign_mode(fixed),
+                sign_mode=sign_mode(fixed),
                 **options,
             )
         proc.s_in.connect(self.synapses.s_in)
@@ -108,38 +83,6 @@ _PASSED_ON = (
     "record_to",
     "probes",
 )
-
-
-def _sign_mode(fixed: FixedNetwork | None) -> Any:
-    """Return which signs weights may have: in integers, all eight bits are magnitude."""
-    return SignMode.MIXED if fixed is None else SignMode.EXCITATORY
-
-
-def _plastic_synapses(proc: Any, rule: Any, neurons: Any, options: dict[str, Any]) -> Any:
-    """Return plastic synapses that hear from the neurons; y3 is not in the rule."""
-    given = proc.proc_params
-    fixed = given["fixed"]
-    if fixed is not None and fixed.params.rounding == "per_synapse":
-        synapses = PlasticDense(
-            weights=proc.weights.init,
-            fixed=fixed,
-            seed=given["seed"],
-            first_sample=given["first_sample"],
-            **options,
-        )
-    else:
-        synapses = LearningDense(
-            weights=proc.weights.init,
-            learning_rule=rule,
-            num_message_bits=GRADED_SPIKE_BITS,
-            graded_spike_cfg=GradedSpikeCfg.ADD_WITH_SATURATION,
-            sign_mode=_sign_mode(fixed),
-            **options,
-        )
-        neurons.s_out_bap.connect(synapses.s_in_bap)
-    neurons.s_out_y1.connect(synapses.s_in_y1)
-    neurons.s_out_y2.connect(synapses.s_in_y2)
-    return synapses
 
 
 def _connect_pool(neurons: Any, pool: Any, inhibition: str) -> None:

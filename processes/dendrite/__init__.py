@@ -1,0 +1,1 @@
+"""Dendrites that report the drive of their unit to plastic synapses."""
