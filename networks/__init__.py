@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from softhebb_spiking.networks.lif_circuit import LifCircuit
-    from softhebb_spiking.networks.run_configuration import run_configuration
     from softhebb_spiking.networks.softhebb_network import SoftHebbNetwork
+    from softhebb_spiking.networks.targets import run_configuration
 
 __all__ = ["LifCircuit", "SoftHebbNetwork", "run_configuration"]
 
 _MODULES = {
     "LifCircuit": "lif_circuit",
     "SoftHebbNetwork": "softhebb_network",
-    "run_configuration": "run_configuration",
+    "run_configuration": "targets",
 }
 
 

@@ -18,7 +18,7 @@ from softhebb_spiking.circuit_constants import Neurons, circuit_constants, input
 from softhebb_spiking.circuit_params import CircuitResult, CircuitRun
 from softhebb_spiking.fixed_network import lava_seed
 from softhebb_spiking.networks import supervision
-from softhebb_spiking.networks.run_configuration import run_configuration
+from softhebb_spiking.networks.targets import run_configuration
 from softhebb_spiking.processes.dendrite.process import Dendrite
 from softhebb_spiking.processes.plasticity import learning_rule, plastic_synapses
 from softhebb_spiking.validation import IntArray

@@ -4,10 +4,10 @@ from types import TracebackType
 from typing import Any
 
 from lava.magma.core.run_conditions import RunSteps
-from lava.magma.core.run_configs import Loihi2SimCfg
 
 from softhebb_spiking.fixed_network import fixed_network_of
 from softhebb_spiking.networks import supervision
+from softhebb_spiking.networks.targets import run_configuration
 from softhebb_spiking.params import Run
 from softhebb_spiking.processes import RateEncoder, SoftHebbLayer, SpikeCounter
 from softhebb_spiking.processes.presentation import lava_steps
@@ -123,8 +123,8 @@ class SoftHebbNetwork:
 
     def _steps_and_config(self) -> tuple[int, Any]:
         steps = lava_steps(self.run.network, len(self.run.samples))
-        tag = "floating_pt" if self.fixed is None else "fixed_pt"
-        return steps, Loihi2SimCfg(select_tag=tag)
+        target = "simulation-float" if self.fixed is None else "simulation-fixed"
+        return steps, run_configuration(target)
 
     def stop(self) -> None:
         """End the run and all its operating system processes."""

@@ -160,7 +160,7 @@ def counting_thresholds(circuit: LifCircuitParams) -> IntArray:
 
     They are spaced so that of N spikes about THRESHOLDS_PER_OCTAVE · log2(1 + N) neurons fire.
     """
-    n = math.ceil(THRESHOLDS_PER_OCTAVE * math.log2(1 + circuit.n_neurons))
+    n = math.floor(THRESHOLDS_PER_OCTAVE * math.log2(1 + circuit.n_neurons))
     octaves = np.arange(1, n + 1) / THRESHOLDS_PER_OCTAVE
     return np.asarray(np.ceil(np.exp2(octaves) - 1.0), np.int64)
 

@@ -33,6 +33,7 @@ from softhebb_spiking.fixed_point import (
     STATE_BITS,
     SYNAPSE,
     TRACE,
+    rounded,
     shared_exponent,
 )
 from softhebb_spiking.params import FixedPointParams
@@ -43,6 +44,7 @@ from softhebb_spiking.validation import FloatArray, IntArray
 _CURRENT_SHIFT = 6
 _LARGEST_VOLTAGE = 1.5  # of the drive times the gain; it fluctuates
 _HALF_SPIKE = 0.5
+_COARSEST = 4.0  # units of current per nat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +244,17 @@ def _current_per_nat(floats: CircuitConstants, run: CircuitRun) -> float:
     ]
     if run.drives is None and run.learning is None:
         rooms.append(SYNAPSE.max_integer / float(floats.inputs.weights.max()))
+    if min(rooms) < _COARSEST:
+        largest = rounded(
+            (2.0 ** (STATE_BITS - _CURRENT_SHIFT) / _COARSEST - circuit.threshold)
+            / _LARGEST_VOLTAGE,
+            up=False,
+        )
+        raise ValueError(
+            f"gain={circuit.gain:g} does not fit the integers of a chip: one nat would be "
+            f"{min(rooms):.3g} units of current, and softmax needs {_COARSEST:g}. The largest gain "
+            f"that fits is about {largest:g}; weights far above 1 make it smaller."
+        )
     return min(rooms)
 
 

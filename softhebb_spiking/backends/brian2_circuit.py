@@ -161,7 +161,7 @@ def _inhibitory(run: CircuitRun, constants: dict[str, Any]) -> Any:
     needed = [1.0] * N_INPUT_ON
     nats = [constants["h_on"] * constants["lost"] / N_INPUT_ON] * N_INPUT_ON
     half_octaves = 1
-    while 2 ** ((half_octaves - 1) / 2) < 1 + net.n_units * net.population_size:
+    while 2 ** (half_octaves / 2) <= 1 + net.n_units * net.population_size:
         needed.append(float(np.ceil(2 ** (half_octaves / 2) - 1)))
         nats.append(net.gain * net.feedback / 2)
         half_octaves += 1
