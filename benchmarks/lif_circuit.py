@@ -54,7 +54,7 @@ def drives(seed: int) -> list[dict[str, Any]]:
                 n_units=10,
                 gain=gain,
                 common_drive=common_drive(shown, temperature),
-                n_steps=4000,
+                n_steps=2000,
             )
             run = CircuitRun(
                 circuit=circuit, weights=np.eye(10), drives=shown, fixed=fixed, seed=seed
@@ -62,9 +62,7 @@ def drives(seed: int) -> list[dict[str, Any]]:
             started = time.perf_counter()
             result = simulate(run)
             seconds = time.perf_counter() - started
-            fitted = measure_temperature(
-                replace(circuit, n_steps=4000), simulate, fixed, seed=seed + 1
-            )
+            fitted = measure_temperature(circuit, simulate, fixed, seed=seed + 1)
             ideal = softmax(shown / fitted.value, axis=1)
             distances = 0.5 * np.abs(result.posterior - ideal).sum(axis=1)
             rows.append(

@@ -210,6 +210,7 @@ class LifCircuit:
         except BaseException:
             self._end()
             raise
+        self._ended = True
 
     def _end(self) -> None:
         self._ended = True

@@ -47,8 +47,14 @@ def psp_height(circuit: LifCircuitParams) -> float:
 
 
 def feedback_per_octave(circuit: LifCircuitParams) -> float:
-    """Return the inhibition, in nats per step, for each doubling of the layer's spikes."""
-    return circuit.gain * circuit.feedback
+    """Return the inhibition, in nats per step, for each doubling of the layer's spikes.
+
+    At most as much as keeps the loop steady: a leak of τ steps, and two steps on the way, bear a
+    gain of about π/4 τ between the logarithm of the layer's rate and its inhibition.
+    """
+    taus = circuit.psp_tau_ms / circuit.dt_ms
+    steady = 0.25 * math.pi * taus * (1.0 - current_decay(circuit)) * math.log(2.0)
+    return min(circuit.gain * circuit.feedback, steady)
 
 
 def common_voltage(circuit: LifCircuitParams) -> float:
@@ -267,7 +273,7 @@ def tangent_decay(
     Oja's rule decays by u_k w. A neuron with two factors does not know u_k, but its own recent
     spikes tell: inhibition grows by `feedback` per octave of spikes, so at equilibrium
 
-        d log(1 + N) / du = (1 − d) log(2) / feedback,
+        d log(1 + N) / du = gain (1 − d) log(2) / (nats of inhibition per octave),
 
     and the mean trace y1 of its spikes follows N. The decay c0 + c1 y1 is the tangent of u there:
     it has the value u and the slope 1 where y1 is `mean_trace`. Without it (c1 = 0) the norm at
@@ -290,7 +296,7 @@ def tangent_decay(
     TwoFactorDecay
     """
     leak = 1.0 - current_decay(circuit)
-    slope = leak * math.log(2.0) / circuit.feedback
+    slope = circuit.gain * leak * math.log(2.0) / feedback_per_octave(circuit)
     share = min(1.0, 1.0 / (mean_drive * slope))
     return TwoFactorDecay(
         constant=(1.0 - share) * mean_drive,

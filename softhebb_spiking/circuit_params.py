@@ -46,7 +46,8 @@ class LifCircuitParams:
         Threshold above the resting voltage, nats: without input, a neuron fires e^-threshold
         times a step. Where the gain is too low to reach it, the threshold is lower.
     feedback : float
-        Drive that feedback inhibition takes, in each step, for each doubling of the layer's spikes.
+        Drive that feedback inhibition takes, in each step, for each doubling of the layer's spikes;
+        less where the gain is so high that inhibition would oscillate.
     max_probability : float
         Spike probability per step of an input of size `largest_input`.
     largest_input : float

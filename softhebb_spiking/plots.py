@@ -389,7 +389,7 @@ def core_map_figure(plan: Any) -> Figure:
     columns = min(n_shown, 4)
     rows = -(-n_shown // columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(1.2 + 2.4 * max(columns, 2), 1.5 + 1.7 * rows), dpi=150)
+        figure = Figure(figsize=(1.2 + 2.4 * max(columns, 2), 1.3 + 1.4 * rows), dpi=150)
         figure.set_layout_engine("constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         for number, axes in enumerate(grid.flat):
@@ -413,7 +413,7 @@ def core_map_figure(plan: Any) -> Figure:
     return figure
 
 
-_MAX_CHIPS_SHOWN = 12
+_MAX_CHIPS_SHOWN = 16
 _CORES_PER_ROW = 16
 _EMPTY_CORE = "#F2F2F2"
 _POPULATION_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")

@@ -101,11 +101,12 @@ def test_counting_neurons_count_octaves() -> None:
         assert abs(fired - 2 * np.log2(1 + n)) <= 1.0
 
 
-@pytest.mark.parametrize("gain", [5.0, 20.0, 50.0])
+@pytest.mark.parametrize("gain", [5.0, 20.0, 50.0, 90.0])
 def test_at_the_common_drive_the_layer_is_in_balance(gain: float) -> None:
     """log(neurons) + drive − threshold − inhibition − feedback(r) = log r, whatever the gain."""
     circuit = replace(SMALL, gain=gain, common_drive=0.7)
-    feedback = circuit.gain * circuit.feedback * np.log2(1 + circuit.total_rate)
+    per_octave = min(gain * circuit.feedback, np.pi / 4 * 10 * (1 - np.exp(-0.1)) * np.log(2.0))
+    feedback = per_octave * np.log2(1 + circuit.total_rate)
     feedback /= 1.0 - current_decay(circuit)
     inhibition = firing_threshold(circuit) + feed_forward_inhibition(circuit) + feedback
     log_rate = np.log(circuit.population_size) + gain * circuit.common_drive - inhibition

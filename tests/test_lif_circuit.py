@@ -187,7 +187,7 @@ def test_circuit_for_lava_users() -> None:
     assert result.step_counts.shape == (1, 440, 5)
     assert result.spike_counts.sum() > 100
     with pytest.raises(RuntimeError, match="build another"):
-        circuit.present() if circuit._ended else circuit._end() or circuit.present()
+        circuit.present()
 
 
 @pytest.mark.lava

@@ -292,4 +292,4 @@ def test_reports(chip: str, tmp_path: Path) -> None:
     figure = core_map_figure(found)
     figure.savefig(tmp_path / "map.png")
     squares = sum(len(axes.patches) for axes in figure.axes)
-    assert squares == min(found.n_chips, 12) * int(found.chip.limit("cores_per_chip"))
+    assert squares == min(found.n_chips, 16) * int(found.chip.limit("cores_per_chip"))

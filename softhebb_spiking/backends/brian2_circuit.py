@@ -142,8 +142,10 @@ def _constants(run: CircuitRun) -> dict[str, Any]:
     net = run.circuit
     lost = 1.0 - np.exp(-net.dt_ms / net.psp_tau_ms)
     # At the common drive, ln(rate of a neuron) = gain*drive - theta - h_on - feedback.
-    feedback = net.gain * net.feedback * np.log2(1.0 + net.total_rate) / lost
-    excess = net.gain * net.common_drive - feedback
+    # Two steps of delay: a loop gain beyond a quarter period of the leak would oscillate.
+    largest = np.pi / 4 * net.psp_tau_ms / net.dt_ms * lost * np.log(2.0)
+    per_octave = min(net.gain * net.feedback, largest)
+    excess = net.gain * net.common_drive - per_octave * np.log2(1.0 + net.total_rate) / lost
     excess -= np.log(net.total_rate / net.population_size)
     theta = float(np.clip(excess, 0.0, net.threshold))
     return {
@@ -152,6 +154,7 @@ def _constants(run: CircuitRun) -> dict[str, Any]:
         "theta": theta,
         "h_on": max(excess - net.threshold, 0.0),
         "lost": lost,
+        "per_octave": per_octave,
     }
 
 
@@ -163,7 +166,7 @@ def _inhibitory(run: CircuitRun, constants: dict[str, Any]) -> Any:
     half_octaves = 1
     while 2 ** (half_octaves / 2) <= 1 + net.n_units * net.population_size:
         needed.append(float(np.ceil(2 ** (half_octaves / 2) - 1)))
-        nats.append(net.gain * net.feedback / 2)
+        nats.append(constants["per_octave"] / 2)
         half_octaves += 1
     pool = b2.NeuronGroup(
         len(needed),
