@@ -149,13 +149,21 @@ def digits(seed: int) -> list[dict[str, Any]]:
         name = "three_factor" if fixed is None else f"three_factor, {fixed.rounding} integers"
         rows.append(row(name, learned, time.perf_counter() - started))
 
-    single = circuit_for_samples(start, samples, population_size=1, total_rate=0.3, **common)
+    # A lone neuron cannot fire more than once a step: inhibition must hold most samples below that.
+    single = circuit_for_samples(
+        start,
+        samples,
+        population_size=1,
+        total_rate=0.15,
+        common_drive=common_drive(samples @ start.T, tau, quantile=0.6),
+        **common,
+    )
     for name in ("two_factor, constant", "two_factor, tangent"):
         decay = two_factor_decay(single, start, samples, tangent=name.endswith("tangent"))
         run = CircuitRun(
             circuit=single,
             learning="two_factor",
-            learning_rates=0.07 * falling,
+            learning_rates=0.05 * falling,
             decay=decay,
             **whole,
         )

@@ -1,5 +1,6 @@
 """The soft winner-take-all layer as a circuit of Lava's own LIF neurons and synapses."""
 
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,7 @@ from softhebb_spiking.circuit_params import CircuitResult, CircuitRun
 from softhebb_spiking.fixed_network import lava_seed
 from softhebb_spiking.networks import supervision
 from softhebb_spiking.networks.targets import run_configuration
+from softhebb_spiking.processes.count_recorder.process import CountRecorder
 from softhebb_spiking.processes.dendrite.process import Dendrite
 from softhebb_spiking.processes.plasticity import learning_rule, plastic_synapses
 from softhebb_spiking.validation import IntArray
@@ -40,6 +42,9 @@ class LifCircuit:
     ----------
     run : CircuitRun
         The circuit, its state at the start, and what it is shown.
+    record_to : str, optional
+        Directory in which a `CountRecorder` writes the counts; by default a ring buffer of Lava's
+        holds them, which is slow to read.
     log_config : LogConfig, optional
         Lava's logging options, for the excitatory neurons.
 
@@ -61,7 +66,9 @@ class LifCircuit:
         posterior = circuit.result().posterior
     """
 
-    def __init__(self, run: CircuitRun, *, log_config: Any = None) -> None:
+    def __init__(
+        self, run: CircuitRun, *, record_to: str | None = None, log_config: Any = None
+    ) -> None:
         circuit = run.circuit
         self.run = run
         self.constants = constants = circuit_constants(run)
@@ -74,7 +81,12 @@ class LifCircuit:
 
         self.excitatory = _neurons(constants.excitatory, log_config=log_config)
         self.inhibitory = _neurons(constants.inhibitory)
-        self._counts = Sink(shape=(circuit.n_units,), buffer=self.n_steps)
+        self._record_to = record_to
+        self._counts: Any = (
+            Sink(shape=(circuit.n_units,), buffer=self.n_steps)
+            if record_to is None
+            else CountRecorder(n_units=circuit.n_units, record_to=record_to)
+        )
         source = Source(data=self._input_data())
         background = Source(data=background_spikes(run, self.n_steps).T)
         sums = Dense(weights=_population_sums(run))
@@ -184,7 +196,7 @@ class LifCircuit:
     def result(self) -> CircuitResult:
         """Return the spikes of the run, and the weights at its end."""
         run, circuit = self.run, self.run.circuit
-        counts: IntArray = np.asarray(self._counts.data.get(), np.int64).T[self._first_step :]
+        counts = self._recorded_counts()[self._first_step :]
         weights = np.asarray(run.weights, np.float64)
         if run.learning is not None:
             learned = np.asarray(self.synapses.weights.get())
@@ -199,6 +211,13 @@ class LifCircuit:
             settle_steps=circuit.settle_steps,
             weights=weights,
         )
+
+    def _recorded_counts(self) -> IntArray:
+        """Return the counts of all Lava steps, shape (n_steps, n_units)."""
+        if self._record_to is None:
+            return np.asarray(self._counts.data.get(), np.int64).T
+        recorded = np.fromfile(Path(self._record_to, "counts.bin"), np.int64)
+        return recorded.reshape(self.n_steps, self.run.circuit.n_units)
 
     def stop(self) -> None:
         """End the run and all its operating system processes."""

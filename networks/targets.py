@@ -23,6 +23,7 @@ CHIP_PROCESSES = MappingProxyType(
         "Dendrite": "neuron program",
         "PlasticDense": "learning rule",
         "SpikeCounter": "host",
+        "CountRecorder": "host",
         "SynapseManager": "host",
         "SoftHebbLayer": "composed",
     }

@@ -8,6 +8,7 @@ from softhebb_spiking._lava_compat import require_lava
 
 require_lava()
 
+from softhebb_spiking.processes.count_recorder.process import CountRecorder  # noqa: E402
 from softhebb_spiking.processes.dendrite.process import Dendrite  # noqa: E402
 from softhebb_spiking.processes.lateral_inhibition.process import LateralInhibition  # noqa: E402
 from softhebb_spiking.processes.plastic_dense.process import PlasticDense  # noqa: E402
@@ -18,6 +19,7 @@ from softhebb_spiking.processes.spike_counter.process import SpikeCounter  # noq
 from softhebb_spiking.processes.synapse_manager.process import SynapseManager  # noqa: E402
 
 __all__ = [
+    "CountRecorder",
     "Dendrite",
     "LateralInhibition",
     "PlasticDense",

@@ -184,8 +184,10 @@ def test_circuit_for_lava_users() -> None:
     with LifCircuit(run) as circuit:
         circuit.present()
         result = circuit.result()
-    assert result.step_counts.shape == (1, 440, 5)
     assert result.spike_counts.sum() > 100
+    recorded = lava_circuit.simulate(run)
+    np.testing.assert_array_equal(result.step_counts, recorded.step_counts)
+    assert result.step_counts.shape == (1, 440, 5)
     with pytest.raises(RuntimeError, match="build another"):
         circuit.present()
 

@@ -92,11 +92,11 @@ def run_circuit(run: CircuitRun, directory: str) -> CircuitResult:
     run : CircuitRun
         What to run.
     directory : str
-        The temporary directory of the session.
+        Where the circuit records.
     """
     from softhebb_spiking.networks import LifCircuit
 
-    circuit = LifCircuit(run)
+    circuit = LifCircuit(run, record_to=directory)
     present(circuit.present_unwatched, circuit.excitatory, directory)
     result = circuit.result()
     circuit.stop()
