@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
-PYTEST_ARGS ?=
+# Two processes; the tests of a file share what they set up.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 .DEFAULT_GOAL := help
 
 # An existing environment is kept unless PYTHON is given and is of another version.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +54,26 @@ class ResultFolder:
             return None
         return found if isinstance(found, dict) and found.get("task") == task.as_dict() else None
 
+    def _results(self) -> Iterator[tuple[Task, Result | None]]:
+        return ((task, self._found.get(task.key)) for task in self._sweep.tasks)
+
     def to_do(self) -> list[Task]:
         """Return the tasks without scores: those not run, and those that failed."""
-        results = ((task, self._found.get(task.key)) for task in self._sweep.tasks)
-        return [task for task, found in results if found is None or "error" in found]
+        return [task for task, found in self._results() if found is None or "error" in found]
 
     def write(self, result: Result) -> None:
         """Write what a task has found."""
         task = Task.from_dict(result["task"])
-        self._found[task.key] = result
         path = self._path(task)
         remove_scratch_files(path)
         write_whole(path, json.dumps(result, indent=2).encode())
+        self._found[task.key] = result  # known once it is safe
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table: what is varied, seed, scores or error, and how it went."""
-        results = ((task, self._found.get(task.key)) for task in self._sweep.tasks)
-        return [_row(self._sweep, task, found) for task, found in results if found is not None]
+        return [
+            _row(self._sweep, task, found) for task, found in self._results() if found is not None
+        ]
 
     def write_table(self) -> list[dict[str, Any]]:
         """Write `results.csv` and `results.json`; return the rows."""
