@@ -163,7 +163,7 @@ def digits(seed: int) -> list[dict[str, Any]]:
         run = CircuitRun(
             circuit=single,
             learning="two_factor",
-            learning_rates=0.05 * falling,
+            learning_rates=0.08 * falling,
             decay=decay,
             **whole,
         )

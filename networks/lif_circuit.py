@@ -94,8 +94,7 @@ class LifCircuit:
         sums.a_out.connect(self._counts.a_in)
 
         self.synapses = self._connect_inputs(source, sums)
-        graded = {} if run.drives is None else {"num_message_bits": DRIVE_BITS}
-        _connect(source, constants.inputs_to_pool, self.inhibitory, **graded)
+        _connect(source, constants.inputs_to_pool, self.inhibitory)  # by spikes, not by payloads
         _connect(background, constants.background, self.excitatory, kind=Sparse)
         _connect(self.excitatory, constants.to_pool, self.inhibitory)
         _connect(self.inhibitory, constants.inhibition, self.excitatory)
@@ -303,13 +302,14 @@ def _two_factor_synapses(run: CircuitRun, source: Any, neurons: Any) -> Any:
 
     The trace y2 has the learning rate for its impulse and is gone in the next step, so in a
     product with y0 it is a factor; a rule's own constants reach down to 2^-7 only. The constant c0
-    of the decay is divided out of the rule: x1 is larger by 1/c0, the rate smaller by c0.
+    of the decay is divided out of the rule: x1 is larger by 1/c0, the rate smaller by c0. Stock
+    synapses learn in all steps, so those in which the circuit settles share the rate too.
     """
     circuit, decay = run.circuit, run.decay
     tau = circuit.psp_tau_ms / circuit.dt_ms
     scale = nats_per_weight(run)
     per_spike = float(np.mean(np.asarray(run.learning_rates))) / (
-        circuit.total_rate * circuit.n_steps
+        circuit.total_rate * circuit.presentation_steps
     )
     rule = Loihi2FLearningRule(
         dw="y0*y2*x1 - y0*y2*w - y0*y1*y2*w",

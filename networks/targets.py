@@ -90,6 +90,12 @@ def _loaded(module: str) -> dict[Any, Any]:
             f"CHIP_MODELS was found ({error}). Write models for {', '.join(neuron_programs())} "
             "after docs/step_programs.md, and name their module in chip_models=."
         ) from error
+    unknown = sorted(set(given) - set(CHIP_PROCESSES))
+    if unknown:
+        raise ImportError(
+            f"CHIP_MODELS of {module!r} has models for {', '.join(unknown)}, which are no "
+            f"Processes of this package; it has {', '.join(CHIP_PROCESSES)}."
+        )
     missing = [name for name in neuron_programs() if name not in given]
     if missing:
         raise ImportError(

@@ -108,8 +108,12 @@ def calibrate(
     Raises
     ------
     ValueError
-        If a temperature lies outside [0.01, 0.4], or the circuit did not fire.
+        If there are less than two temperatures, one lies outside [0.01, 0.4], the circuit did not
+        fire, or what was measured does not rise.
     """
+    if len(temperatures) < 2:
+        raise ValueError(f"temperatures must be at least two, got {len(temperatures)}.")
+    check_integer("n_units", circuit.n_units, 2)
     check_integer("n_drives", n_drives, 2)
     check_integer("n_steps", n_steps, 1)
     for temperature in temperatures:
@@ -123,10 +127,17 @@ def calibrate(
     for gain in gains:
         tried = replace(circuit, gain=float(gain), n_steps=n_steps)
         fits.append(measure_temperature(tried, simulate, fixed, n_drives=n_drives, seed=seed))
+    measured = np.array([fit.value for fit in fits])
+    if not (np.diff(measured) > 0.0).all():
+        raise ValueError(
+            f"The temperatures measured, {measured.round(4).tolist()}, do not rise with those "
+            f"asked for; space temperatures wider, or raise n_drives={n_drives} and "
+            f"n_steps={n_steps}."
+        )
     return Calibration(
         circuit=circuit,
         gains=gains,
-        temperatures=np.array([fit.value for fit in fits]),
+        temperatures=measured,
         standard_errors=np.array([fit.standard_error for fit in fits]),
         fixed=fixed is not None,
     )

@@ -234,7 +234,7 @@ def fit_temperature(
     Raises
     ------
     ValueError
-        If nothing fired, or the drives of no sample differ.
+        If nothing fired, the drives of no sample differ, or only the best units fired.
 
     References
     ----------
@@ -254,13 +254,19 @@ def fit_temperature(
         return -float((counts * logs).sum())
 
     middle = -math.log(spread)
-    best = minimize_scalar(loss, bounds=(middle - 6.0, middle + 12.0), method="bounded")
+    low, high = middle - 6.0, middle + 12.0
+    best = minimize_scalar(loss, bounds=(low, high), method="bounded")
     inverse = math.exp(best.x)
     shares = np.exp(log_softmax(drives * inverse + prior, axis=1))
     mean = (shares * drives).sum(axis=1)
     variance = (shares * drives**2).sum(axis=1) - mean**2
     scores = (counts * drives).sum(axis=1) - counts.sum(axis=1) * mean
     information = float((counts.sum(axis=1) * variance).sum())
+    if information == 0.0 or not low + 0.1 < best.x < high - 0.1:
+        raise ValueError(
+            "A temperature cannot be read from these spikes: they fit any that is low enough, or "
+            "high enough. Show drives that differ less, or more, than they do."
+        )
     error = math.sqrt(float((scores**2).sum())) / information
     return FittedTemperature(1.0 / inverse, error / inverse**2)
 
@@ -294,10 +300,21 @@ def tangent_decay(
     Returns
     -------
     TwoFactorDecay
+
+    Raises
+    ------
+    ValueError
+        If feedback is so strong that spikes hardly follow the drive.
     """
     leak = 1.0 - current_decay(circuit)
     slope = circuit.gain * leak * math.log(2.0) / feedback_per_octave(circuit)
-    share = min(1.0, 1.0 / (mean_drive * slope))
+    share = 1.0 / (mean_drive * slope)
+    if share >= 1.0:
+        raise ValueError(
+            f"Spikes tell too little of a drive of {mean_drive:g}: at equilibrium their logarithm "
+            f"rises by {slope:.3g} per unit of drive. Lower feedback, below "
+            f"{circuit.feedback / share:.3g}, makes it rise faster."
+        )
     return TwoFactorDecay(
         constant=(1.0 - share) * mean_drive,
         per_spike=share * mean_drive / mean_trace,

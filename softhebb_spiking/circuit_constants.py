@@ -162,7 +162,7 @@ def _in_floats(run: CircuitRun) -> CircuitConstants:
         inputs=Synapses(weights=_input_weights(run)),
         background=Synapses(weights=background_synapses(circuit, run.seed)),
         to_pool=Synapses(weights=np.outer(is_counting, np.ones(circuit.n_neurons))),
-        inputs_to_pool=Synapses(weights=np.outer(~is_counting, _pool_weights(run, n_sources))),
+        inputs_to_pool=Synapses(weights=np.outer(~is_counting, np.ones(n_sources))),
         inhibition=Synapses(weights=-np.tile(inhibition, (circuit.n_neurons, 1))),
         drive_payload=leak * circuit.gain,
         dendrite_factor=circuit.gain,
@@ -175,16 +175,6 @@ def _bias(run: CircuitRun) -> FloatArray:
     if run.log_prior is None:
         return np.zeros(circuit.n_neurons)
     return np.repeat(run.log_prior + math.log(circuit.n_units), circuit.population_size)
-
-
-def _pool_weights(run: CircuitRun, n_sources: int) -> FloatArray:
-    """Return weights with which any spike, or the smallest drive above 0, makes the pool fire."""
-    if run.drives is None:
-        return np.ones(n_sources)
-    drives = np.asarray(run.drives)
-    leak = 1.0 - current_decay(run.circuit)
-    smallest = drives[drives > 0.0].min(initial=1.0) * leak * run.circuit.gain
-    return np.full(n_sources, max(1.0, math.ceil(1.0 / smallest)))
 
 
 def _input_weights(run: CircuitRun) -> FloatArray:
@@ -206,7 +196,7 @@ def _in_integers(
     spikes = np.asarray(floats.inhibitory.bias) * 2**_CURRENT_SHIFT
     network = None
     if run.learning is not None:
-        rate = float(np.max(np.asarray(run.learning_rates)))
+        rate = float(np.max(np.asarray(run.learning_rates), initial=0.0))
         network = fixed_network(circuit.network(), fixed, learning_rate=rate)
     return CircuitConstants(
         current_per_nat=scale,
@@ -238,11 +228,15 @@ def _current_per_nat(floats: CircuitConstants, run: CircuitRun) -> float:
     circuit = run.circuit
     voltages = _LARGEST_VOLTAGE * circuit.gain + circuit.threshold
     shared = max(float(floats.background.weights.max()), float(-floats.inhibition.weights.min()))
+    largest_bias = float(np.abs(floats.excitatory.bias).max())
     rooms = [
         2.0 ** (STATE_BITS - _CURRENT_SHIFT) / voltages,
         SYNAPSE.max_integer * 2.0**MAX_SYNAPSE_EXPONENT / shared,
     ]
-    if run.drives is None and run.learning is None:
+    if largest_bias > 0.0:
+        held = LIF_BIAS.max_integer * 2.0 ** (MAX_SYNAPSE_EXPONENT - _CURRENT_SHIFT)
+        rooms.append(held / largest_bias)
+    if run.drives is None and run.learning is None and floats.inputs.weights.any():
         rooms.append(SYNAPSE.max_integer / float(floats.inputs.weights.max()))
     if min(rooms) < _COARSEST:
         largest = rounded(

@@ -241,6 +241,12 @@ class CircuitRun:
     def _check_samples(self) -> None:
         if self.samples is None or self.samples.size == 0:
             return
+        norms = np.linalg.norm(self.samples, axis=1)
+        if not (self.samples >= 0).all() or not np.allclose(norms, 1.0, atol=1e-6):
+            raise ValueError(
+                "samples must be non-negative and of unit norm; validation.unit_norm_samples makes "
+                "them so."
+            )
         largest = float(self.samples.max())
         if largest > self.circuit.largest_input:
             row = int(np.argmax(self.samples.max(axis=1)))

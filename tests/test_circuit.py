@@ -271,6 +271,8 @@ def test_parameters_are_checked(changes: dict[str, Any], message: str) -> None:
     ("options", "message"),
     [
         ({"samples": np.eye(6)}, "either samples or drives"),
+        ({"drives": None, "samples": np.eye(6) * 2}, "unit_norm_samples"),
+        ({"drives": None, "samples": -np.eye(6)}, "unit_norm_samples"),
         ({"drives": None}, "either samples or drives"),
         ({"weights": np.ones((2, 6))}, r"weights must have shape \(3, 6\)"),
         ({"weights": -np.ones((3, 6))}, "must not be negative"),
@@ -347,3 +349,45 @@ def test_the_posterior_of_silence_is_uniform() -> None:
     counts[0, 1:, 2] = 5
     result = CircuitResult(step_counts=counts, settle_steps=1, weights=np.ones((4, 1)))
     np.testing.assert_array_equal(result.posterior, [[0, 0, 1, 0], [0.25] * 4])
+
+
+def test_a_small_prior_fits_the_integers() -> None:
+    run = make_run(
+        replace(SMALL, gain=2.5), log_prior=np.log([0.9, 0.099, 0.001]), fixed=FixedPointParams()
+    )
+    integers = circuit_constants(run)
+    exponents = 2.0**integers.excitatory.bias_exponent
+    bias = integers.excitatory.bias * exponents / 64.0 / integers.current_per_nat
+    np.testing.assert_allclose(bias[-1], np.log(0.001 * 3), rtol=1e-3)
+
+
+def test_a_clamped_pool_hears_spikes_not_payloads() -> None:
+    for fixed in (None, FixedPointParams()):
+        constants = circuit_constants(make_run(fixed=fixed))
+        weights = constants.inputs_to_pool.weights
+        assert set(np.unique(weights)) == {0, 1}
+        assert constants.inputs_to_pool.exponent == 0
+
+
+def test_only_winners_tell_no_temperature() -> None:
+    with pytest.raises(ValueError, match="any that is low enough"):
+        fit_temperature(np.eye(3), 100 * np.eye(3, dtype=int))
+
+
+def test_feedback_too_strong_for_a_tangent() -> None:
+    circuit = replace(SMALL, gain=2.0, feedback=0.2)
+    with pytest.raises(ValueError, match="Lower feedback"):
+        tangent_decay(circuit, mean_drive=0.3, mean_trace=5.0)
+
+
+def test_calibration_checks_before_it_measures() -> None:
+    with pytest.raises(ValueError, match="at least two"):
+        calibrate(SMALL, temperatures=(0.1,), simulate=softmax_circuit)
+    with pytest.raises(ValueError, match="n_units"):
+        calibrate(replace(SMALL, n_units=1), simulate=softmax_circuit)
+
+    def stuck(run: CircuitRun) -> CircuitResult:
+        return softmax_circuit(replace(run, circuit=replace(run.circuit, gain=20.0)))
+
+    with pytest.raises(ValueError, match="do not rise"):
+        calibrate(SMALL, simulate=stuck)

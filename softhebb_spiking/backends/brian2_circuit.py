@@ -62,6 +62,8 @@ def build_circuit(run: CircuitRun) -> Any:
     if run.learning is not None or run.fixed is not None:
         what = "learning" if run.learning is not None else "integers"
         raise ValueError(f"The Brian2 circuit has no {what}; run it with backends.lava_circuit.")
+    if run.n_samples == 0:
+        raise ValueError("There are no samples, or drives, to show to the circuit.")
     net = run.circuit
     constants = _constants(run)
     excitatory = b2.NeuronGroup(
@@ -250,9 +252,12 @@ def _bernoulli_spikes(run: CircuitRun) -> NDArray[np.int64]:
     """Return rows (step, input) of spikes, sorted."""
     net = run.circuit
     rng = np.random.default_rng([run.seed, run.first_sample, 2])
-    chance = np.asarray(run.samples) / net.largest_input * net.max_probability
-    repeated = np.repeat(chance, net.presentation_steps, axis=0)
-    return np.argwhere(rng.random(repeated.shape) < repeated)
+    rows = []
+    for number, sample in enumerate(np.asarray(run.samples)):
+        chance = sample / net.largest_input * net.max_probability
+        fired = np.argwhere(rng.random((net.presentation_steps, net.n_features)) < chance)
+        rows.append(fired + np.array([number * net.presentation_steps, 0]))
+    return np.concatenate(rows)
 
 
 def _all_to_all(source: Any, target: Any, on_pre: str, name: str, only: Any = None) -> Any:

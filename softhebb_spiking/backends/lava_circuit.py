@@ -42,13 +42,15 @@ def simulate(run: CircuitRun, *, timeout_s: float | None = None) -> CircuitResul
     RuntimeError
         If a model failed; the message shows its traceback.
     ValueError
-        If the circuit does not fit the integers of a chip.
+        If there is nothing to show, or the circuit does not fit the integers of a chip.
     """
     require_lava()
     from softhebb_spiking.networks.lif_circuit import default_timeout_s, describe
 
     if timeout_s is not None:
         check_real("timeout_s", timeout_s, 0.0, low_open=True)
+    if run.n_samples == 0:
+        raise ValueError("There are no samples, or drives, to show to the circuit.")
     circuit_constants(run)  # refuses here, instead of in the worker
     counts, weights = [], run.weights
     for part in parts(run):
