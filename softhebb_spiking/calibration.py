@@ -14,6 +14,7 @@ from softhebb_spiking.validation import FloatArray, check_integer, check_real
 
 Simulate = Callable[[CircuitRun], CircuitResult]
 
+TEMPERATURES = (0.017, 0.03, 0.05, 0.08, 0.13, 0.24)  # a range that includes 0.02 to 0.2
 _LARGEST_DRIVE = 1.0
 _SPREAD = 6.0  # temperatures over which the drives of a sample differ at most
 _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.01, 0.4
@@ -74,7 +75,7 @@ class Calibration:
 def calibrate(
     circuit: LifCircuitParams,
     *,
-    temperatures: Sequence[float] = (0.018, 0.03, 0.05, 0.08, 0.13, 0.22),
+    temperatures: Sequence[float] = TEMPERATURES,
     simulate: Simulate | None = None,
     fixed: FixedPointParams | None = None,
     n_drives: int = 20,

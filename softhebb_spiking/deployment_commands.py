@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from functools import partial
@@ -18,10 +19,11 @@ from softhebb_spiking.data import load_dataset
 from softhebb_spiking.params import FixedPointParams, NetworkParams
 from softhebb_spiking.serialization import check_writable_file, load_model, write_whole
 from softhebb_spiking.spiking import SpikingSoftHebb
-from softhebb_spiking.validation import check_choice, check_integer
+from softhebb_spiking.validation import check_choice, check_integer, check_real
 
 _DOES_NOT_FIT = 1
 _CIRCUIT_SAMPLES = 5000
+_PICTURES = (".png", ".svg", ".pdf")
 _DEFAULT_FORMS = {"loihi1": "circuit", "loihi2": "programs"}
 _DEFAULT_LEARNING = {"loihi1": "none", "loihi2": "three-factor"}
 
@@ -62,28 +64,38 @@ def plan(
     learning = (learning or _DEFAULT_LEARNING[chip]).replace("-", "_")
     check_choice("learning", learning, LEARNING)
     if picture is not None:
-        check_writable_file(picture)
+        _check_picture(picture)
     layer = _spiking(load_model(model))
     recording = None
     if dataset is not None:
         shown = _samples_for(layer, dataset, data_root)[:samples]
         recording = layer.record(shown)
     circuit = _circuit(layer, None) if form == "circuit" else None
-    of_this: dict[str, Any] = {"learning": learning, "epoch": _epoch(layer)}
-    if circuit is not None:
-        make = partial(_resized, circuit_layout, circuit, **of_this)
+    if circuit is None:
+        network, epoch = layer.network_params(), _epoch(layer)
+        make = partial(_resized, layer_layout, network, learning=learning, epoch=epoch)
     else:
-        make = partial(_resized, layer_layout, layer.network_params(), **of_this)
+        if learning == "two_factor":  # such synapses belong to a neuron each
+            circuit = replace(circuit, population_size=1)
+        make = partial(_resized, circuit_layout, circuit, learning=learning)
     found = make_plan(make, chip, recording=recording, circuit=circuit, max_chips=max_chips)
     if picture is not None:
         from softhebb_spiking.plots import core_map_figure
 
-        core_map_figure(found).savefig(picture)
+        drawn = io.BytesIO()
+        core_map_figure(found).savefig(drawn, format=picture.suffix[1:])
+        write_whole(picture, drawn.getvalue())
     if as_json:
         typer.echo(json.dumps(plan_as_dict(found), indent=2))
     else:
         console.print(plan_as_text(found), markup=False, soft_wrap=True)
     return _DOES_NOT_FIT if found.violations else 0
+
+
+def _check_picture(path: Path) -> None:
+    if path.suffix not in _PICTURES:
+        raise ValueError(f"{path}: pictures are {', '.join(_PICTURES)}, got {path.suffix!r}.")
+    check_writable_file(path)
 
 
 def _resized(
@@ -104,20 +116,34 @@ def export_command(
     model: ModelArgument,
     output: Annotated[Path, typer.Option(help="file to write")],
     format_: Annotated[str, typer.Option("--format", help="nir or npz")] = "nir",
-    dataset: OptionalDataset = None,
-    seed: SeedOption = 0,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="nir: samples that the circuit is to see")
+    ] = None,
+    gain: Annotated[
+        float | None, typer.Option(help="nir: from calibrate; else 1 / temperature")
+    ] = None,
+    population_size: Annotated[
+        int | None, typer.Option(help="nir: LIF neurons a unit; else the model's")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="nir: key of the background")] = 0,
     data_root: RootOption = None,
 ) -> None:
     """Write a model for other programs: a NIR graph of its LIF circuit, or a numpy archive."""
     from softhebb_spiking.deployment.exchange import FORMATS, export_model
 
     check_choice("format", format_, FORMATS)
+    check_integer("seed", seed, 0)
     check_writable_file(output)
     found = load_model(model)
     circuit = None
     if format_ == "nir":
         shown = None if dataset is None else _samples_for(found, dataset, data_root)
-        circuit = _circuit(_spiking(found), shown)
+        given = {"gain": gain, "population_size": population_size}
+        circuit = _circuit(
+            _spiking(found), shown, **{k: value for k, value in given.items() if value is not None}
+        )
+    elif (dataset, gain, population_size) != (None, None, None):
+        raise ValueError("dataset, gain and population_size are for format 'nir'.")
     export_model(found, output, format_, circuit, seed=seed)
     console.print(f"written: {output.resolve()}", soft_wrap=True)
 
@@ -154,9 +180,12 @@ def calibrate_command(
     seed: SeedOption = 0,
 ) -> None:
     """Measure the temperature of a LIF circuit at several gains; print the gain to use."""
-    from softhebb_spiking.calibration import calibrate
+    from softhebb_spiking.calibration import TEMPERATURES, calibrate
 
     check_choice("backend", backend, ("lava", "lava-fixed", "brian2"))
+    check_integer("units", units, 2)
+    low, high = min(TEMPERATURES), max(TEMPERATURES)
+    check_real("temperature", temperature, 1.1 * low, 0.9 * high)
     if backend == "brian2":
         from softhebb_spiking.backends.brian2_circuit import simulate
     else:
@@ -198,16 +227,18 @@ def _samples_for(model: Any, dataset: str, root: Path | None) -> Any:
     return data.X_test
 
 
-def _circuit(model: SpikingSoftHebb, samples: Any) -> LifCircuitParams:
+def _circuit(model: SpikingSoftHebb, samples: Any, **given: Any) -> LifCircuitParams:
     """Return the LIF circuit of a model, chosen for samples if there are any."""
     options: dict[str, Any] = {
         "gain": 1.0 / model.temperature,
         "population_size": model.population_size,
+        "total_rate": model.total_rate,
+        "max_probability": model.max_probability,
         "n_steps": model.n_steps,
         "settle_steps": model.settle_steps,
         "psp_tau_ms": model.psp_tau_ms,
         "dt_ms": model.dt_ms,
-    }
+    } | given
     if samples is None:
         return LifCircuitParams(n_features=model.n_features_in_, n_units=model.n_units, **options)
     return circuit_for_samples(model.weights_, samples[:_CIRCUIT_SAMPLES], **options)

@@ -1,7 +1,9 @@
 """Models to NIR and npz and back; benchmarks/second_simulator.py measures another simulator."""
 
+import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from softhebb_spiking import SoftHebb, SpikingSoftHebb, load_model
 from softhebb_spiking.circuit import background_spikes, circuit_for_samples, input_spikes
 from softhebb_spiking.circuit_params import CircuitRun, LifCircuitParams
-from softhebb_spiking.deployment.exchange import circuit_graph, export_model, import_model
+from softhebb_spiking.deployment.exchange import export_model, import_model
+from softhebb_spiking.deployment.nir_circuit import circuit_graph
 
 nir = pytest.importorskip("nir")
 
@@ -30,6 +33,7 @@ def make_model(kind: str = "SpikingSoftHebb") -> Any:
             weights, prior, temperature=0.07, fixed_options=options, random_state=3
         )
     model.n_samples_seen_ = 17
+    model.weight_scales_ = np.array([1.0, 0.5, 0.25])
     return model
 
 
@@ -49,6 +53,7 @@ def test_there_and_back_is_exact(kind: str, form: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.log_prior_, model.log_prior_)
     assert found.get_params() == model.get_params()
     assert found.n_samples_seen_ == 17
+    np.testing.assert_array_equal(found.weight_scales_, model.weight_scales_)
     assert circuit_found == (circuit if form == "nir" else None)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -120,15 +125,16 @@ def test_the_graph_alone_fires_as_the_circuit_does() -> None:
     assert total.sum() == pytest.approx(ours.spike_counts.sum(), rel=0.1)
 
 
-def test_units_are_seconds_and_metadata_says_the_rule() -> None:
+def test_units_are_seconds_and_metadata_says_the_rule(tmp_path: Path) -> None:
     model = make_model()
     circuit = make_circuit(model)
-    graph = circuit_graph(model, circuit)
+    export_model(model, tmp_path / "a.nir", "nir", circuit)
+    graph = nir.read(tmp_path / "a.nir")
     excitatory = graph.nodes["excitatory"]
     # The Euler step of 1 ms multiplies a current by 1 − dt/τ, which is to be e^(−dt/10 ms).
     np.testing.assert_allclose(1.0 - 1e-3 / excitatory.tau_syn, np.exp(-0.1))
     assert graph.metadata["temperature"] == 0.07
-    assert "softmax" in graph.metadata["rule"]
+    assert "softmax" in str(graph.metadata["rule"])
     assert ("inhibition", "excitatory") in [tuple(edge) for edge in graph.edges]
 
 
@@ -154,7 +160,7 @@ def test_a_foreign_graph_is_refused(tmp_path: Path) -> None:
     [
         (b"", "neither a NIR file"),
         (b"\x89HDF\r\n\x1a\n" + b"0" * 40, "not a NIR graph that can be read"),
-        (b"PK\x03\x04 broken", "not an npz archive that can be read"),
+        (b"PK\x03\x04 broken", "cannot be read as an exported model"),
     ],
 )
 def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
@@ -166,10 +172,10 @@ def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -
 
 def test_an_archive_of_others_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", weights=np.ones(3))
-    with pytest.raises(ValueError, match="was not exported by this package"):
+    with pytest.raises(ValueError, match="its format is None, expected 'softhebb"):
         import_model(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", weights=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="not an npz archive"):
+    with pytest.raises(ValueError, match="its format is None"):
         import_model(tmp_path / "b.npz")
     with pytest.raises(FileNotFoundError, match="softhebb-spiking export"):
         import_model(tmp_path / "none.npz")
@@ -245,6 +251,20 @@ def test_commands(tmp_path: Path) -> None:
         (["plan", "{folder}/none", "--chip", "loihi2"], "no model file"),
         (["export", "{model}", "--format", "onnx", "--output", "{folder}/x"], "'nir', 'npz'"),
         (["import", "{foreign}", "--output", "{folder}/x"], "Unknown nodes: strange (LIF)"),
+        (
+            ["plan", "{model}", "--chip", "loihi2", "--picture", "{folder}/x.doc"],
+            "pictures are .png",
+        ),
+        (
+            ["export", "{model}", "--format", "npz", "--seed", "-4", "--output", "{folder}/x"],
+            "seed",
+        ),
+        (
+            ["export", "{model}", "--format", "npz", "--gain", "3", "--output", "{folder}/x"],
+            "are for format 'nir'",
+        ),
+        (["calibrate", "--temperature", "5"], "temperature must be a finite number in"),
+        (["calibrate", "--temperature", "0.05", "--units", "1"], "units must be an integer >= 2"),
     ],
 )
 def test_commands_say_what_is_wrong(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -257,3 +277,72 @@ def test_commands_say_what_is_wrong(arguments: list[str], message: str, tmp_path
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_changed_graph_is_refused(tmp_path: Path) -> None:
+    model, path = make_model(), tmp_path / "a.nir"
+    export_model(model, path, "nir", make_circuit(model))
+    graph = nir.read(path)
+    graph.nodes["fan_out"].weight[:] = 0.0
+    nir.write(path, graph)
+    with pytest.raises(ValueError, match="was changed since it was exported, in fan_out"):
+        import_model(path)
+
+
+def test_changed_weights_are_imported(tmp_path: Path) -> None:
+    """What others did to the weights is what one imports a file for."""
+    model, path = make_model(), tmp_path / "a.nir"
+    export_model(model, path, "nir", make_circuit(model))
+    graph = nir.read(path)
+    graph.nodes["weights"].weight[:, :6] *= 0.5
+    nir.write(path, graph)
+    np.testing.assert_array_equal(import_model(path)[0].weights_, 0.5 * model.weights_)
+
+
+@pytest.mark.parametrize("form", ["nir", "npz"])
+def test_damaged_files_are_one_error(form: str, tmp_path: Path) -> None:
+    """Bytes changed at random: the model comes back as it was, or a ValueError names the file."""
+    model, path = make_model(), tmp_path / "exported"
+    export_model(model, path, form, make_circuit(model))
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = []
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), 20):
+            damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(bytes(damaged))
+        try:
+            found, _ = import_model(path)
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            assert found.weights_.shape == (3, 6)
+    assert len(refused) > 20
+    assert all(str(path) in message for message in refused)
+
+
+def test_a_file_cannot_make_us_take_more_than_it_holds(tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "a.nir", "w") as file:
+        file.create_dataset("node/nodes/weights/weight", (10**6, 10**7), "f8", chunks=(10, 10))
+    with pytest.raises(ValueError, match="more than it can hold"):
+        import_model(tmp_path / "a.nir")
+    claims = "{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000,), }"
+    header = np.lib.format.magic(1, 0) + len(claims).to_bytes(2, "little") + claims.encode()
+    form = io.BytesIO()
+    np.lib.format.write_array(form, np.array("softhebb-spiking exchange 1"))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("format.npy", form.getvalue())
+        archive.writestr("weights.npy", header)
+    with pytest.raises(ValueError, match="of the size that it states"):
+        import_model(tmp_path / "a.npz")
+
+
+def test_a_graph_too_large_is_refused(tmp_path: Path) -> None:
+    weights = np.full((6400, 4), 0.5)
+    model = SpikingSoftHebb.from_weights(weights, random_state=0)
+    circuit = LifCircuitParams(n_features=4, n_units=6400, population_size=32)
+    with pytest.raises(ValueError, match=r"21\.\d GB .* population_size=2 fits"):
+        export_model(model, tmp_path / "a.nir", "nir", circuit)
+    assert list(tmp_path.iterdir()) == []

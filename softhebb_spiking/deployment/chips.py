@@ -96,7 +96,7 @@ def load_chip(key: str) -> Chip:
     def figures(part: str) -> dict[str, Figure]:
         return {
             name: Figure(
-                value=float(entry.get("value", entry.get("value_pj"))),
+                value=float(entry["value"]),
                 unit=entry.get("unit", ""),
                 source=entry["source"],
                 certainty=entry["certainty"],

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from softhebb_spiking.circuit import psp_height
-from softhebb_spiking.circuit_constants import circuit_constants
-from softhebb_spiking.circuit_params import CircuitRun, LifCircuitParams
+from softhebb_spiking.circuit_params import LifCircuitParams
+from softhebb_spiking.deployment.nir_circuit import (
+    EDGES,
+    NODES,
+    check_size,
+    circuit_graph,
+    require_nir,
+)
 from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.serialization import check_writable_file, params_as_json, write_whole
 from softhebb_spiking.spiking import SpikingSoftHebb
@@ -23,35 +31,8 @@ from softhebb_spiking.validation import FloatArray, check_choice
 FORMATS = ("nir", "npz")
 RULE = "dw_k = eta * y_k * (x - (w_k . x) * w_k),  y = softmax(w . x / temperature + log_prior)"
 _FORMAT = "softhebb-spiking exchange 1"
-_MS = 1e-3
-_NODES = {
-    "input": "Input",
-    "weights": "Linear",
-    "fan_out": "Linear",
-    "background": "Linear",
-    "excitatory": "CubaLIF",
-    "inputs_to_pool": "Linear",
-    "to_pool": "Linear",
-    "inhibitory": "CubaLIF",
-    "inhibition": "Linear",
-    "populations": "Linear",
-    "output": "Output",
-}
-_EDGES = [
-    ("input", "weights"),
-    ("weights", "fan_out"),
-    ("fan_out", "excitatory"),
-    ("input", "background"),
-    ("background", "excitatory"),
-    ("input", "inputs_to_pool"),
-    ("inputs_to_pool", "inhibitory"),
-    ("excitatory", "to_pool"),
-    ("to_pool", "inhibitory"),
-    ("inhibitory", "inhibition"),
-    ("inhibition", "excitatory"),
-    ("excitatory", "populations"),
-    ("populations", "output"),
-]
+_MEMBERS = ("weights", "class", "params", "log_prior", "n_samples_seen")
+_EXPANSION = 1100  # a compressed byte holds at most this many
 
 
 def export_model(
@@ -81,7 +62,7 @@ def export_model(
     Raises
     ------
     ValueError
-        If the format is unknown, or "nir" has no circuit.
+        If the format is unknown, "nir" has no circuit, or its graph would be too large.
     ImportError
         If "nir" is asked for and not installed.
     OSError
@@ -91,7 +72,9 @@ def export_model(
     if form == "nir":
         if circuit is None:
             raise ValueError("format 'nir' needs a circuit; circuit_for_samples makes one.")
-        content = _nir_bytes(circuit_graph(model, circuit, seed=seed))
+        check_size(circuit)
+        metadata = _metadata(model, circuit, seed)
+        content = _nir_bytes(circuit_graph(model, circuit, seed=seed, metadata=metadata))
     else:
         content = _npz_bytes(model)
     check_writable_file(path)
@@ -134,79 +117,9 @@ def import_model(path: str | Path) -> tuple[Any, LifCircuitParams | None]:
     raise ValueError(f"{path} is neither a NIR file (HDF5) nor an npz archive.")
 
 
-def circuit_graph(
-    model: SoftHebb | SpikingSoftHebb, circuit: LifCircuitParams, *, seed: int = 0
-) -> Any:
-    """Return the LIF circuit of a layer as a NIR graph.
-
-    Its input has a channel for each feature and then one for each source of background spikes; its
-    output counts the spikes of each population. NIR has no time step: simulators that take Euler
-    steps of `dt_ms` run exactly this circuit. Time is in seconds, voltage in nats.
-
-    Parameters
-    ----------
-    model : SoftHebb or SpikingSoftHebb
-        A fitted estimator.
-    circuit : LifCircuitParams
-        The circuit.
-    seed : int
-        Key of the background synapses.
-
-    Returns
-    -------
-    nir.NIRGraph
-    """
-    nir = _require_nir()
-    run = CircuitRun(
-        circuit=circuit,
-        weights=model.weights_,
-        samples=np.zeros((0, circuit.n_features)),
-        log_prior=model.log_prior_,
-        seed=seed,
-    )
-    constants = circuit_constants(run)
-    n_features, n_background = circuit.n_features, circuit.n_background
-    excitatory, inhibitory = constants.excitatory, constants.inhibitory
-
-    def of_features(weights: FloatArray) -> FloatArray:
-        return np.hstack([weights, np.zeros((len(weights), n_background))])
-
-    def neurons(given: Any, thresholds: FloatArray) -> Any:
-        shape = np.ones_like(thresholds)
-        tau_syn = circuit.dt_ms * _MS / given.du
-        return nir.CubaLIF(
-            tau_syn=tau_syn * shape,
-            tau_mem=circuit.dt_ms * _MS * shape,
-            r=shape,
-            v_leak=0.0 * shape,
-            v_threshold=thresholds,
-            v_reset=0.0 * shape,
-            w_in=shape / given.du,
-        )
-
-    of_units = np.repeat(np.eye(circuit.n_units), circuit.population_size, axis=0)
-    of_background = constants.background.weights.toarray()
-    n_neurons = circuit.n_neurons
-    per_weight = constants.dendrite_factor * psp_height(circuit)
-    nodes = {
-        "input": nir.Input(input_type={"input": np.array([n_features + n_background])}),
-        "weights": nir.Linear(of_features(model.weights_)),
-        "fan_out": nir.Linear(of_units * per_weight),
-        "background": nir.Linear(np.hstack([np.zeros((n_neurons, n_features)), of_background])),
-        "excitatory": neurons(excitatory, excitatory.vth - np.asarray(excitatory.bias)),
-        "inputs_to_pool": nir.Linear(of_features(constants.inputs_to_pool.weights)),
-        "to_pool": nir.Linear(constants.to_pool.weights),
-        "inhibitory": neurons(inhibitory, inhibitory.vth - np.asarray(inhibitory.bias)),
-        "inhibition": nir.Linear(constants.inhibition.weights),
-        "populations": nir.Linear(of_units.T.copy()),
-        "output": nir.Output(output_type={"output": np.array([circuit.n_units])}),
-    }
-    return nir.NIRGraph(nodes, list(_EDGES), metadata=_metadata(model, circuit))
-
-
-def _metadata(model: Any, circuit: LifCircuitParams | None) -> dict[str, Any]:
+def _metadata(model: Any, circuit: LifCircuitParams | None, seed: int) -> dict[str, Any]:
     """Return what a graph of neurons does not say: rule, temperature, prior and parameters."""
-    return {
+    found = {
         "format": _FORMAT,
         "rule": RULE,
         "temperature": float(model.temperature),
@@ -214,45 +127,46 @@ def _metadata(model: Any, circuit: LifCircuitParams | None) -> dict[str, Any]:
         "params": params_as_json(model),
         "n_samples_seen": int(model.n_samples_seen_),
         "log_prior": np.asarray(model.log_prior_),
-        "circuit": json.dumps(None if circuit is None else asdict(circuit)),
     }
-
-
-def _require_nir() -> ModuleType:
-    try:
-        import nir  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ImportError(
-            "NIR files need the package nir, which is not installed. Install it with\n"
-            '    pip install "softhebb-spiking[exchange]"'
-        ) from error
-    found: ModuleType = nir
+    if circuit is not None:
+        found |= {"circuit": json.dumps(asdict(circuit)), "seed": seed}
+    if hasattr(model, "weight_scales_"):
+        found["weight_scales"] = np.asarray(model.weight_scales_)
     return found
 
 
 def _nir_bytes(graph: Any) -> bytes:
     file = io.BytesIO()
-    _require_nir().write(file, graph)
+    require_nir().write(file, graph)
     return file.getvalue()
 
 
 def _npz_bytes(model: Any) -> bytes:
     file = io.BytesIO()
-    np.savez(file, weights=model.weights_, **_metadata(model, None))
+    np.savez(file, weights=model.weights_, **_metadata(model, None, 0))
     return file.getvalue()
 
 
 def _read_graph(file: Path) -> Any:
+    """Return the graph in a NIR file, after a look at how much memory it would take."""
+    nir = require_nir()
+    import h5py  # type: ignore[import-untyped]
+
     try:
-        return _require_nir().read(file)
-    except (OSError, KeyError, ValueError, TypeError, AssertionError) as error:
+        with h5py.File(file) as opened:
+            claimed: list[int] = []
+            opened.visititems(lambda _, item: claimed.append(getattr(item, "nbytes", 0)))
+        if sum(claimed) > _EXPANSION * file.stat().st_size:
+            raise ValueError(f"its arrays claim {sum(claimed)} bytes, more than it can hold")
+        return nir.read(file)
+    except Exception as error:  # of HDF5, of numpy, or of whatever a damaged graph runs into
         raise ValueError(f"{file} is not a NIR graph that can be read: {error!r}") from error
 
 
 def _from_graph(graph: Any, file: Path) -> tuple[Any, LifCircuitParams]:
     found = {name: type(node).__name__ for name, node in getattr(graph, "nodes", {}).items()}
-    foreign = [f"{name} ({kind})" for name, kind in found.items() if _NODES.get(name) != kind]
-    missing = [f"{name} ({kind})" for name, kind in _NODES.items() if name not in found]
+    foreign = [f"{name} ({kind})" for name, kind in found.items() if NODES.get(name) != kind]
+    missing = [f"{name} ({kind})" for name, kind in NODES.items() if name not in found]
     metadata = getattr(graph, "metadata", {})
     if foreign or missing or _text(metadata.get("format")) != _FORMAT:
         raise ValueError(
@@ -261,23 +175,66 @@ def _from_graph(graph: Any, file: Path) -> tuple[Any, LifCircuitParams]:
             f"{_text(metadata.get('format'))!r}, expected {_FORMAT!r}. Only what "
             "softhebb-spiking export wrote can be imported."
         )
-    circuit = LifCircuitParams(**json.loads(_text(metadata["circuit"])))
-    weights = np.asarray(graph.nodes["weights"].weight)[:, : circuit.n_features]
-    return _model(metadata, np.ascontiguousarray(weights)), circuit
+    with _damage_told(file):
+        circuit = LifCircuitParams(**json.loads(_text(metadata["circuit"])))
+        weights = np.asarray(graph.nodes["weights"].weight)[:, : circuit.n_features]
+        model = _model(metadata, np.ascontiguousarray(weights))
+        check_size(circuit)
+        expected = circuit_graph(model, circuit, seed=int(metadata["seed"]))
+    changed = [name for name in NODES if not _same_node(graph.nodes[name], expected.nodes[name])]
+    if changed or sorted(map(tuple, graph.edges)) != sorted(EDGES):
+        raise ValueError(
+            f"{file} was changed since it was exported, in {', '.join(changed) or 'its edges'}: a "
+            "model has only the node weights, so these changes would be lost."
+        )
+    return model, circuit
+
+
+def _same_node(one: Any, other: Any) -> bool:
+    """Tell whether two nodes have the same numbers."""
+    arrays = {name: value for name, value in vars(one).items() if isinstance(value, np.ndarray)}
+    return all(
+        np.array_equal(value, getattr(other, name, np.empty(0))) for name, value in arrays.items()
+    )
 
 
 def _from_npz(file: Path) -> Any:
+    with _damage_told(file), zipfile.ZipFile(file) as archive:
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+        form = _text(_member(archive, "format")) if "format" in names else None
+        if form != _FORMAT:
+            raise ValueError(f"its format is {form!r}, expected {_FORMAT!r}")
+        wanted = [name for name in (*_MEMBERS, "weight_scales") if name in names]
+        metadata = {name: _member(archive, name) for name in wanted}
+        return _model(metadata, metadata["weights"])
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Any:
+    """Return an array of an archive; its header cannot make us take more than there is."""
+    info = archive.getinfo(f"{name}.npy")
+    if info.file_size > _EXPANSION * max(1, info.compress_size):
+        raise ValueError(f"{name} claims {info.file_size} bytes, more than it can hold")
+    content = io.BytesIO(archive.read(info))
+    numpy_format: Any = np.lib.format
+    if numpy_format.read_magic(content) != (1, 0):
+        raise ValueError(f"{name} has a header that savez does not write")
+    shape, _, dtype = numpy_format.read_array_header_1_0(content)
+    rest = len(content.getbuffer()) - content.tell()
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != rest:
+        raise ValueError(f"{name} is no array of plain numbers of the size that it states")
+    content.seek(0)
+    return np.load(content, allow_pickle=False)
+
+
+@contextmanager
+def _damage_told(file: Path) -> Iterator[None]:
+    """Turn whatever a damaged file runs into into one error that names it."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            metadata = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file} is not an npz archive that can be read: {error}") from error
-    if _text(metadata.get("format")) != _FORMAT:
-        raise ValueError(
-            f"{file} was not exported by this package: its format is "
-            f"{_text(metadata.get('format'))!r}, expected {_FORMAT!r}."
-        )
-    return _model(metadata, metadata["weights"])
+        yield
+    except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read as an exported model: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ValueError(f"{file} cannot be read as an exported model: {error}") from error
 
 
 def _model(metadata: dict[str, Any], weights: FloatArray) -> Any:
@@ -287,6 +244,8 @@ def _model(metadata: dict[str, Any], weights: FloatArray) -> Any:
     params = json.loads(_text(metadata["params"]))
     model: Any = classes[kind].from_weights(weights, np.asarray(metadata["log_prior"]), **params)
     model.n_samples_seen_ = int(metadata["n_samples_seen"])
+    if "weight_scales" in metadata:
+        model.weight_scales_ = np.asarray(metadata["weight_scales"])
     return model
 
 

@@ -13,7 +13,7 @@ FORMS = ("programs", "circuit")
 LEARNING = ("none", "two_factor", "three_factor")
 
 # Words of 32 bits that a neuron of each program keeps between steps; see docs/step_programs.md.
-STATE_WORDS = {"SoftWTA": 6, "LateralInhibition": 4, "Dendrite": 4, "LIF": 2}
+STATE_WORDS = {"SoftWTA": 5, "LateralInhibition": 3, "Dendrite": 3, "LIF": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,9 @@ class Layout:
     epoch : int
         Steps between updates.
     steps : int
-        Steps of a presentation.
+        Steps that a sample takes, with the reset step of neuron programs.
+    n_units : int
+        Units of the layer.
     populations : dict of str to Population
     projections : tuple of Projection
     """
@@ -93,6 +95,7 @@ class Layout:
     learning: str
     epoch: int
     steps: int
+    n_units: int
     populations: dict[str, Population]
     projections: tuple[Projection, ...]
 
@@ -130,8 +133,18 @@ def layer_layout(
     Returns
     -------
     Layout
+
+    Raises
+    ------
+    ValueError
+        If it is to learn by two factors.
     """
     check_choice("learning", learning, LEARNING)
+    if learning == "two_factor":
+        raise ValueError(
+            "Neuron programs learn by three factors; two-factor learning is for the circuit of LIF "
+            "neurons (--form circuit)."
+        )
     populations = (
         Population(name="inputs", n_neurons=network.n_features, external=True),
         Population(name="units", n_neurons=network.n_units, program="SoftWTA"),
@@ -154,7 +167,8 @@ def layer_layout(
         form="programs",
         learning=learning,
         epoch=epoch,
-        steps=network.presentation_steps,
+        steps=network.presentation_steps + 1,
+        n_units=network.n_units,
         populations={item.name: item for item in populations},
         projections=projections,
     )
@@ -165,14 +179,23 @@ def circuit_layout(
     *,
     learning: str = "none",
     weight_bits: int = 8,
-    epoch: int = 1,
 ) -> Layout:
     """Return the layout of the LIF circuit; parameters as for `layer_layout`.
 
     With the three-factor rule, a dendrite for each unit has the plastic synapses, and sends its
     current to the unit's neurons; else every neuron has synapses of its own.
+
+    Raises
+    ------
+    ValueError
+        If a population of several neurons is to learn by two factors.
     """
     check_choice("learning", learning, LEARNING)
+    if learning == "two_factor" and circuit.population_size != 1:
+        raise ValueError(
+            "Two-factor synapses belong to one neuron each, so population_size must be 1, got "
+            f"{circuit.population_size}."
+        )
     n_pool = N_FEED_FORWARD + counting_thresholds(circuit).size
     dendrites = learning == "three_factor"
     populations = [
@@ -218,8 +241,9 @@ def circuit_layout(
     return Layout(
         form="circuit",
         learning=learning,
-        epoch=epoch,
+        epoch=1,
         steps=circuit.presentation_steps,
+        n_units=circuit.n_units,
         populations={item.name: item for item in populations},
         projections=tuple(projections),
     )

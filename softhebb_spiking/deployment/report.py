@@ -44,26 +44,23 @@ def plan_as_dict(plan: Plan) -> dict[str, Any]:
 
 def per_chip(plan: Plan) -> dict[str, dict[str, float]]:
     """Return, for each resource of a chip, its use on the fullest chip, and its limit."""
-    chip = plan.chip
-    found = {
-        "cores_per_chip": {
-            "used": float(min(len(plan.cores), chip.limit("cores_per_chip"))),
-            "limit": chip.limit("cores_per_chip"),
-        }
+    used = {
+        "cores_per_chip": max(map(len, plan.chips)),
+        "synapses_per_chip": max(map(plan.synapses_on, plan.chips)),
     }
-    if "synapses_per_chip" in chip.limits:
-        found["synapses_per_chip"] = {
-            "used": plan.n_synapses / plan.n_chips,
-            "limit": chip.limit("synapses_per_chip"),
-        }
-    return found
+    limits = plan.chip.limits
+    return {
+        name: {"used": float(n), "limit": limits[name].value}
+        for name, n in used.items()
+        if name in limits
+    }
 
 
 def sources(plan: Plan) -> list[dict[str, Any]]:
     """Return each number that was used, with its source and how sure it is."""
     chip = plan.chip
     return [
-        {"what": name, "value": figure.value, "source": figure.source, "how_sure": figure.certainty}
+        {"what": name, **vars(figure)}
         for part in (chip.limits, chip.memory, chip.energy, chip.time)
         for name, figure in part.items()
     ]

@@ -11,7 +11,10 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from softhebb_spiking.circuit_params import LifCircuitParams
+import numpy as np
+
+from softhebb_spiking.circuit_constants import circuit_constants
+from softhebb_spiking.circuit_params import CircuitRun, LifCircuitParams
 from softhebb_spiking.fixed_network import FixedNetwork
 from softhebb_spiking.fixed_point import (
     COMPARE_BITS,
@@ -31,6 +34,7 @@ from softhebb_spiking.fixed_point import (
     exp2_table,
     log2_table,
 )
+from softhebb_spiking.params import FixedPointParams
 
 PRIMITIVES = f"""
 def sat(x, low, high):           # saturate
@@ -253,31 +257,47 @@ y2 = sat(round_shift(u * {y2.mantissa}, {y2.shift}), 0, {TRACE.max_integer})
 """.strip()
 
 
-def step_programs(
-    fixed: FixedNetwork, circuit: LifCircuitParams | None = None
-) -> list[StepProgram]:
+def step_programs(fixed: FixedNetwork) -> list[StepProgram]:
     """Return the programs of all Processes that need one.
 
     Parameters
     ----------
     fixed : FixedNetwork
         The integers of a layer.
-    circuit : LifCircuitParams, optional
-        Of the LIF circuit whose dendrites are described; by default one of the layer's gain.
 
     Returns
     -------
     list of StepProgram
     """
-    gain = 1.0 / fixed.network.temperature if circuit is None else circuit.gain
-    # A current of 64 units per nat keeps drives of 2^17 units, as stock LIF neurons do.
-    factor = 64.0 * gain * fixed.drive_unit
     return [
         encoder_program(fixed),
         soft_wta_program(fixed),
         inhibition_program(fixed),
-        dendrite_program(fixed, factor),
+        dendrite_program(fixed, dendrite_factor(fixed)),
     ]
+
+
+def dendrite_factor(fixed: FixedNetwork) -> float:
+    """Return the payload per unit of current of the dendrites in the layer's LIF circuit."""
+    net = fixed.network
+    circuit = LifCircuitParams(
+        n_features=net.n_features,
+        n_units=net.n_units,
+        gain=1.0 / net.temperature,
+        population_size=net.population_size,
+        total_rate=net.total_rate,
+        psp_tau_ms=net.psp_tau_ms,
+        dt_ms=net.dt_ms,
+    )
+    run = CircuitRun(
+        circuit=circuit,
+        weights=np.zeros((net.n_units, net.n_features)),
+        samples=np.zeros((0, net.n_features)),
+        learning="three_factor",
+        learning_rates=np.zeros(0),
+        fixed=FixedPointParams(),
+    )
+    return circuit.gain * fixed.drive_unit * circuit_constants(run).current_per_nat
 
 
 def programs_page(fixed: FixedNetwork) -> str:
