@@ -23,6 +23,8 @@ from softhebb_spiking.validation import check_choice, check_integer, check_real
 
 _DOES_NOT_FIT = 1
 _CIRCUIT_SAMPLES = 5000
+# Far below what makes the loop ring, so that simulators with other delays on the way agree.
+_STEADY_FEEDBACK = 0.006
 _PICTURES = (".png", ".svg", ".pdf")
 _DEFAULT_FORMS = {"loihi1": "circuit", "loihi2": "programs"}
 _DEFAULT_LEARNING = {"loihi1": "none", "loihi2": "three-factor"}
@@ -230,6 +232,7 @@ def _samples_for(model: Any, dataset: str, root: Path | None) -> Any:
 def _circuit(model: SpikingSoftHebb, samples: Any, **given: Any) -> LifCircuitParams:
     """Return the LIF circuit of a model, chosen for samples if there are any."""
     options: dict[str, Any] = {
+        "feedback": _STEADY_FEEDBACK,
         "gain": 1.0 / model.temperature,
         "population_size": model.population_size,
         "total_rate": model.total_rate,
