@@ -81,8 +81,8 @@ def main(
     noise = 0.5 * np.abs(ours - again).sum(axis=1).mean()
     typer.echo(
         f"{samples} images of {n_steps} steps, M = {population_size}, feedback {feedback:g}: total "
-        f"variation, Lava to Norse {distances.mean():.4f} in the mean, {np.quantile(distances, 0.95):.4f} at 95 %; "
-        f"Lava to itself with other spikes {noise:.4f}"
+        f"variation, Lava to Norse {distances.mean():.4f} in the mean, "
+        f"{np.quantile(distances, 0.95):.4f} at 95 %; Lava to itself with other spikes {noise:.4f}"
     )
     for name, posterior in (("Lava", ours), ("Norse", theirs)):
         found = named.classes_[(posterior @ named.class_given_unit_).argmax(axis=1)]
