@@ -701,6 +701,8 @@ def quiet_lava(lava: Simulator) -> Iterator[None]:
 def test_models_in_fixed_point_declare_integers(quiet_lava: None) -> None:
     found = models("fixed_pt")
     assert set(found) == {
+        "CountRecorder",
+        "Dendrite",
         "LateralInhibition",
         "PlasticDense",
         "RateEncoder",
