@@ -1,12 +1,10 @@
 """The soft winner-take-all layer as a circuit of Lava's own LIF neurons and synapses."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from lava.magma.core.learning.learning_rule import Loihi2FLearningRule
-from lava.magma.core.run_conditions import RunSteps
 from lava.proc.dense.process import Dense, LearningDense
 from lava.proc.io.sink import RingBuffer as Sink
 from lava.proc.io.source import RingBuffer as Source
@@ -18,20 +16,22 @@ from softhebb_spiking.circuit import background_spikes, psp_height
 from softhebb_spiking.circuit_constants import Neurons, circuit_constants, input_payloads
 from softhebb_spiking.circuit_params import CircuitResult, CircuitRun
 from softhebb_spiking.fixed_network import lava_seed
-from softhebb_spiking.networks import supervision
-from softhebb_spiking.networks.targets import run_configuration
+from softhebb_spiking.networks.watched_network import WatchedNetwork
 from softhebb_spiking.processes.count_recorder.process import CountRecorder
 from softhebb_spiking.processes.dendrite.process import Dendrite
-from softhebb_spiking.processes.plasticity import learning_rule, plastic_synapses
+from softhebb_spiking.processes.plasticity import (
+    GRADED_SPIKE_BITS,
+    learning_rule,
+    plastic_synapses,
+)
 from softhebb_spiking.validation import IntArray
 
-DRIVE_BITS = 24  # of graded payloads
 # Steps from an input spike to the count of the output spikes it can cause: synapses, then the sum.
 _LATENCY = 2
 _RUN_IN_TAUS = 8  # PSP time constants in which the background fills the neurons before a sample
 
 
-class LifCircuit:
+class LifCircuit(WatchedNetwork):
     """Populations of LIF neurons that fire as a softmax of their drives.
 
     Without learning, or with the two-factor rule, all Processes are Lava's own: `LIF`, `Dense`,
@@ -72,14 +72,18 @@ class LifCircuit:
         circuit = run.circuit
         self.run = run
         self.constants = constants = circuit_constants(run)
-        self._ended = False
         taus = circuit.psp_tau_ms / circuit.dt_ms
         self._run_in = round(_RUN_IN_TAUS * taus)
         self._latency = _LATENCY + (run.learning == "three_factor")
         shown = run.n_samples * circuit.presentation_steps
-        self.n_steps = self._run_in + shown + self._latency
-
         self.excitatory = _neurons(constants.excitatory, log_config=log_config)
+        super().__init__(
+            self.excitatory,
+            self._run_in + shown + self._latency,
+            fixed=run.fixed is not None,
+            timeout_s=default_timeout_s(run),
+            description=describe(run),
+        )
         self.inhibitory = _neurons(constants.inhibitory)
         self._record_to = record_to
         self._counts: Any = (
@@ -113,7 +117,7 @@ class LifCircuit:
             return self._connect_dendrites(source, sums)
         if run.learning == "two_factor":
             return _two_factor_synapses(run, source, self.excitatory)
-        graded = {} if run.drives is None else {"num_message_bits": DRIVE_BITS}
+        graded = {} if run.drives is None else {"num_message_bits": GRADED_SPIKE_BITS}
         return _connect(source, self.constants.inputs, self.excitatory, **graded)
 
     def _connect_dendrites(self, source: Any, sums: Any) -> Any:
@@ -143,7 +147,7 @@ class LifCircuit:
         source.s_out.connect(synapses.s_in)
         synapses.a_out.connect(dendrites.a_in)
         sums.a_out.connect(dendrites.count_in)
-        fan_out = Dense(weights=_population_sums(run).T, num_message_bits=DRIVE_BITS)
+        fan_out = Dense(weights=_population_sums(run).T, num_message_bits=GRADED_SPIKE_BITS)
         dendrites.s_out.connect(fan_out.s_in)
         fan_out.a_out.connect(self.excitatory.a_in)
         return synapses
@@ -152,45 +156,6 @@ class LifCircuit:
     def _first_step(self) -> int:
         """Steps before the first that belongs to a sample, seen from the counts."""
         return self._run_in + self._latency
-
-    def present(self, *, timeout_s: float | None = None) -> None:
-        """Show all samples; blocks until the last one has been shown.
-
-        Whatever it raises, also KeyboardInterrupt, it has ended the circuit before.
-
-        Parameters
-        ----------
-        timeout_s : float, optional
-            Seconds after which the run is given up; by default many times what it should take.
-
-        Raises
-        ------
-        RuntimeError
-            If a model fails, with its traceback; or if the circuit has ended.
-        TimeoutError
-            If the run does not end in time.
-        """
-        if self._ended:
-            raise RuntimeError("This circuit has ended; build another one.")
-        timeout_s = default_timeout_s(self.run) if timeout_s is None else timeout_s
-        try:
-            supervision.run_watched(
-                self.excitatory, self.n_steps, self._configuration(), timeout_s, describe(self.run)
-            )
-        except BaseException:
-            self._end()
-            raise
-
-    def present_unwatched(self) -> None:
-        """Show all samples; for callers that watch the run themselves."""
-        self.excitatory.run(
-            condition=RunSteps(num_steps=self.n_steps), run_cfg=self._configuration()
-        )
-
-    def _configuration(self) -> Any:
-        return run_configuration(
-            "simulation-float" if self.run.fixed is None else "simulation-fixed"
-        )
 
     def result(self) -> CircuitResult:
         """Return the spikes of the run, and the weights at its end."""
@@ -217,36 +182,6 @@ class LifCircuit:
             return np.asarray(self._counts.data.get(), np.int64).T
         recorded = np.fromfile(Path(self._record_to, "counts.bin"), np.int64)
         return recorded.reshape(self.n_steps, self.run.circuit.n_units)
-
-    def stop(self) -> None:
-        """End the run and all its operating system processes."""
-        if self._ended or supervision.model_failure(self.excitatory) is not None:
-            self._end()
-            return
-        try:
-            self.excitatory.stop()
-        except BaseException:
-            self._end()
-            raise
-        self._ended = True
-
-    def _end(self) -> None:
-        self._ended = True
-        supervision.end(self.excitatory)
-
-    def __enter__(self) -> "LifCircuit":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self.stop()
-        else:
-            self._end()
 
 
 def describe(run: CircuitRun) -> str:

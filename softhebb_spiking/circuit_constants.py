@@ -25,8 +25,8 @@ from softhebb_spiking.circuit_params import CircuitRun
 from softhebb_spiking.encoding import spike_thresholds
 from softhebb_spiking.fixed_network import FixedNetwork, fixed_network
 from softhebb_spiking.fixed_point import (
+    DECAY,
     LIF_BIAS,
-    LIF_DECAY,
     LIF_THRESHOLD,
     MAX_SYNAPSE_EXPONENT,
     STATE,
@@ -201,14 +201,14 @@ def _in_integers(
     return CircuitConstants(
         current_per_nat=scale,
         excitatory=Neurons(
-            du=int(LIF_DECAY.to_integer("du", floats.excitatory.du)) - 1,  # Lava adds 1 to du
-            dv=LIF_DECAY.max_integer,
+            du=int(DECAY.to_integer("du", floats.excitatory.du)) - 1,  # Lava adds 1 to du
+            dv=DECAY.max_integer,
             vth=int(LIF_THRESHOLD.to_integer("threshold", floats.excitatory.vth * scale)),
             **_bias_integers(np.asarray(floats.excitatory.bias) * scale * 2**_CURRENT_SHIFT),
         ),
         inhibitory=Neurons(
-            du=LIF_DECAY.max_integer,
-            dv=LIF_DECAY.max_integer,
+            du=DECAY.max_integer,
+            dv=DECAY.max_integer,
             vth=1,
             **_bias_integers(spikes),
         ),

@@ -173,7 +173,6 @@ GROWTH = Format(bits=30, exponent=-GROWTH_FRACTION_BITS)  # times a prior rate, 
 # Of stock LIF neurons and synapses, whose signs are held apart.
 SYNAPSE = Format(bits=WEIGHT_BITS, signed=False)
 MAX_SYNAPSE_EXPONENT = 7
-LIF_DECAY = Format(bits=DECAY_BITS, exponent=-DECAY_BITS, signed=False)
 LIF_THRESHOLD = Format(bits=17, signed=False)
 LIF_BIAS = Format(bits=12)
 
