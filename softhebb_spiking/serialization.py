@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from safetensors.numpy import save
 if TYPE_CHECKING:
     from softhebb_spiking.mixture import SoftHebbMixture
 
+CLASSES = ("SoftHebb", "SpikingSoftHebb")
 _FORMAT = "softhebb-spiking model 1"
 
 
@@ -155,10 +157,6 @@ def load_model(path: str | Path) -> Any:
     ValueError
         If the file is not a model of this package.
     """
-    from softhebb_spiking.rate import SoftHebb
-    from softhebb_spiking.spiking import SpikingSoftHebb
-
-    classes: dict[str, Any] = {"SoftHebb": SoftHebb, "SpikingSoftHebb": SpikingSoftHebb}
     if not Path(path).is_file():
         raise FileNotFoundError(f"no model file at {path}; save one with model.save(path).")
     try:
@@ -167,7 +165,7 @@ def load_model(path: str | Path) -> Any:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
-    if metadata.get("format") != _FORMAT or metadata.get("class") not in classes:
+    if metadata.get("format") != _FORMAT or metadata.get("class") not in CLASSES:
         raise ValueError(
             f"{path} is not a model of this package: its header says "
             f"format={metadata.get('format')!r}, expected {_FORMAT!r}."
@@ -177,13 +175,42 @@ def load_model(path: str | Path) -> Any:
         raise ValueError(
             f"{path} is damaged: it lacks {', '.join(sorted(missing))}; save it again."
         )
-    params = json.loads(metadata["params"])
-    model: Any = classes[metadata["class"]].from_weights(
-        tensors["weights"], tensors["log_prior"], **params
+    return restored_model(
+        metadata["class"], metadata["params"], int(metadata["n_samples_seen"]), tensors
     )
-    model.n_samples_seen_ = int(metadata["n_samples_seen"])
-    if "weight_scales" in tensors:
-        model.weight_scales_ = tensors["weight_scales"]
+
+
+def restored_model(
+    class_name: str, params: str, n_samples_seen: int, arrays: Mapping[str, Any]
+) -> Any:
+    """Return the estimator that a file describes.
+
+    Parameters
+    ----------
+    class_name : str
+        One of `CLASSES`.
+    params : str
+        From `params_as_json`.
+    n_samples_seen : int
+        Samples that it has learned from.
+    arrays : mapping of str to ndarray
+        "weights", "log_prior" and, if the event rung learned last, "weight_scales".
+
+    Returns
+    -------
+    SoftHebb or SpikingSoftHebb
+        Fitted as it was written.
+    """
+    from softhebb_spiking.rate import SoftHebb
+    from softhebb_spiking.spiking import SpikingSoftHebb
+
+    classes: dict[str, Any] = dict(zip(CLASSES, (SoftHebb, SpikingSoftHebb), strict=True))
+    model: Any = classes[class_name].from_weights(
+        arrays["weights"], arrays["log_prior"], **json.loads(params)
+    )
+    model.n_samples_seen_ = n_samples_seen
+    if "weight_scales" in arrays:
+        model.weight_scales_ = arrays["weight_scales"]
     return model
 
 

@@ -24,7 +24,13 @@ from softhebb_spiking.deployment.nir_circuit import (
     require_nir,
 )
 from softhebb_spiking.rate import SoftHebb
-from softhebb_spiking.serialization import check_writable_file, params_as_json, write_whole
+from softhebb_spiking.serialization import (
+    CLASSES,
+    check_writable_file,
+    params_as_json,
+    restored_model,
+    write_whole,
+)
 from softhebb_spiking.spiking import SpikingSoftHebb
 from softhebb_spiking.validation import FloatArray, check_choice
 
@@ -238,15 +244,15 @@ def _damage_told(file: Path) -> Iterator[None]:
 
 
 def _model(metadata: dict[str, Any], weights: FloatArray) -> Any:
-    classes: dict[str, Any] = {"SoftHebb": SoftHebb, "SpikingSoftHebb": SpikingSoftHebb}
-    kind = _text(metadata["class"])
-    check_choice("class", kind, tuple(classes))
-    params = json.loads(_text(metadata["params"]))
-    model: Any = classes[kind].from_weights(weights, np.asarray(metadata["log_prior"]), **params)
-    model.n_samples_seen_ = int(metadata["n_samples_seen"])
-    if "weight_scales" in metadata:
-        model.weight_scales_ = np.asarray(metadata["weight_scales"])
-    return model
+    names = ("log_prior", "weight_scales")
+    arrays = {name: np.asarray(metadata[name]) for name in names if name in metadata}
+    kind = check_choice("class", _text(metadata["class"]), CLASSES)
+    return restored_model(
+        kind,
+        _text(metadata["params"]),
+        int(metadata["n_samples_seen"]),
+        {"weights": weights, **arrays},
+    )
 
 
 def _text(value: Any) -> str:
