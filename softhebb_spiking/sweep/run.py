@@ -1,33 +1,22 @@
-"""Running the tasks of a sweep: in processes of this machine, or on a Dask cluster.
-
-A worker that dies takes no other task with it: what it was at is run again, three times at most.
-"""
+"""Running the tasks of a sweep: in processes of this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
-import os
 import platform
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-
+from softhebb_spiking._workers import MAX_DEATHS, run_in_workers
 from softhebb_spiking.data import Dataset, load_dataset
 from softhebb_spiking.evaluation import READOUTS
 from softhebb_spiking.sweep.results import Result, ResultFolder
 from softhebb_spiking.sweep.spec import Sweep, Task
 
-MAX_DEATHS = 3
 _CONNECT_TIMEOUT_S = 30.0
-_WATCH_INTERVAL_S = 0.5
 
 
 def run_sweep(
@@ -138,58 +127,8 @@ def _load(name: str, root: str | None) -> Dataset:
 
 
 def _here(n_jobs: int, tasks: list[Task], work: Callable[[Task], Result]) -> Iterator[Result]:
-    deaths: Counter[str] = Counter()
-    try:
-        while tasks:
-            done: set[str] = set()
-            try:
-                for result in _parallel(n_jobs, tasks, work):
-                    done.add(Task.from_dict(result["task"]).key)
-                    yield result
-            except TerminatedWorkerError:
-                # Which of those at work it was is not told, so it counts against all of them.
-                left = [task for task in tasks if task.key not in done]
-                deaths.update(task.key for task in left[:n_jobs])
-            tasks = [task for task in tasks if task.key not in done]
-            for task in tasks:
-                if deaths[task.key] >= MAX_DEATHS:
-                    yield _died(task)
-            tasks = [task for task in tasks if deaths[task.key] < MAX_DEATHS]
-            if deaths:  # one at a time, so that a deadly task takes no other with it
-                n_jobs = 1
-    finally:
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
-def _parallel(n_jobs: int, tasks: list[Task], work: Callable[[Task], Result]) -> Iterable[Result]:
-    # In processes even for one job: a death must not be ours.
-    executor = Parallel(
-        n_jobs=max(n_jobs, 2),
-        backend="loky",
-        pre_dispatch=n_jobs,
-        batch_size=1,
-        return_as="generator_unordered",
-    )
-    found: Iterable[Result] = executor(delayed(_in_worker)(work, task) for task in tasks)
-    return found
-
-
-def _in_worker(work: Callable[[Task], Result], task: Task) -> Result:
-    _die_with_parent()
-    return work(task)
-
-
-@lru_cache(maxsize=1)
-def _die_with_parent() -> None:
-    """Watch the process that started this one: if it is killed, no one else ends its workers."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH_INTERVAL_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    for task, found in run_in_workers(n_jobs, tasks, work):
+        yield _died(task) if found is None else found
 
 
 def _on_cluster(
