@@ -21,6 +21,7 @@ from softhebb_spiking.deployment_commands import (
     programs,
     quantise,
 )
+from softhebb_spiking.experiment_commands import experiment, insert_results
 from softhebb_spiking.serialization import check_writable_file
 from softhebb_spiking.spiking import SpikingSoftHebb
 from softhebb_spiking.sweep_command import sweep
@@ -114,6 +115,8 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(sweep)
 app.command()(bench)
+app.command()(experiment)
+app.command("insert-results")(insert_results)
 app.command()(plan)
 app.command("export")(export_command)
 app.command("import")(import_command)

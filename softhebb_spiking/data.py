@@ -22,6 +22,11 @@ DATASETS = ("digits", "mnist", "fashion-mnist")
 ROOT_VARIABLE = "SOFTHEBB_DATA"
 _OPENML_NAMES = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
 _N_IDX_TRAIN = 60_000
+# Both sets come in files of the same names, so that one is easily read as the other.
+_FIRST_LABELS = {
+    "mnist": (5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
+    "fashion-mnist": (9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+}
 _IDX_UNSIGNED_BYTE = 8
 _BYTES_AT_ONCE = 1 << 20
 
@@ -104,14 +109,25 @@ def _load_idx(name: str, root: Path) -> Dataset:
         for part in ("train", "t10k")
         for kind in ("images-idx3", "labels-idx1")
     ]
+    _check_not_the_other(name, root, arrays[1])
     return _image_dataset(name, *arrays)
+
+
+def _check_not_the_other(name: str, root: Path, labels: NDArray[np.uint8]) -> None:
+    found = tuple(labels[: len(_FIRST_LABELS[name])].tolist())
+    for other, first in _FIRST_LABELS.items():
+        if other != name and found == first:
+            raise ValueError(
+                f"data set {name!r}: the files in {root} are those of {other}. Put the files of "
+                f"{name} in {root / name}, or name another folder."
+            )
 
 
 def _find_idx_file(name: str, root: Path, part: str, kind: str) -> Path:
     stems = (f"{part}-{kind}-ubyte", f"{part}-{kind.replace('-idx', '.idx')}-ubyte")
     looked_at = [
         folder / (stem + suffix)
-        for folder in (root, root / name)
+        for folder in (root / name, root)  # its own folder first: the files have the same names
         for stem in stems
         for suffix in ("", ".gz")
     ]

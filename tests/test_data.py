@@ -200,3 +200,17 @@ def test_images_and_labels_must_belong_together(tmp_path: Path) -> None:
 def test_unknown_data_set() -> None:
     with pytest.raises(ValueError, match=r"name must be one of 'digits', 'mnist'.*; got 'cifar'"):
         load_dataset("cifar")
+
+
+def test_one_data_set_is_not_read_as_the_other(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    first = np.array([5, 0, 4, 1, 9, 2, 1, 3, 1, 4], np.uint8)  # of MNIST
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx_bytes(first))
+    images = np.ones((10, 3, 2), np.uint8)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_bytes(images))
+    assert len(load_dataset("mnist", root=tmp_path).X_train) == 10
+    with pytest.raises(ValueError, match="are those of mnist"):
+        load_dataset("fashion-mnist", root=tmp_path)
+    # A folder of its own comes first.
+    write_files(tmp_path / "fashion-mnist")
+    assert len(load_dataset("fashion-mnist", root=tmp_path).X_train) == 5

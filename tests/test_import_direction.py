@@ -27,6 +27,7 @@ COMMANDS = {
     "_options",
     "bench_command",
     "deployment_commands",
+    "experiment_commands",
     "training_commands",
     "sweep_command",
 }
@@ -43,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "_compiled": set(),
     "_timing": set(),
     "_workers": set(),
+    "_pages": {""},
     "_lava_compat": {"errors"},
     "theory": LEAVES,
     "encoding": LEAVES | {"theory"},
@@ -99,13 +101,17 @@ ALLOWED: dict[str, set[str]] = {
     "_options": {"data"},
     "training_commands": CORE | ESTIMATORS | TRAINING | {"_options"},
     "sweep": CORE | ESTIMATORS | {"_workers"},
+    "experiments": CORE
+    | ESTIMATORS
+    | {"", "_pages", "_workers", "initialization", "plots", "samples"},
+    "experiment_commands": LEAVES | {"_options"},
     "sweep_command": LEAVES | {"_options"},
     "peers": CORE | ESTIMATORS | TRAINING | {"", "_timing"},
     "bench_command": CORE | ESTIMATORS | {"_options", "bench"},
     "cli": CORE | ESTIMATORS | TRAINING | COMMANDS | {"", "bench", "plots", "verification"},
     "": CORE | ESTIMATORS | TRAINING,
 }
-ALLOWED["verification"] = set(ALLOWED) - {"", "cli"}  # the one place that sees several rungs
+ALLOWED["verification"] = set(ALLOWED) - {"cli"}  # the one place that sees several rungs
 
 # Inside functions and for type checkers only: backends are optional, a file names its estimator.
 LAZY: dict[str, set[str]] = {
@@ -114,6 +120,7 @@ LAZY: dict[str, set[str]] = {
     "_checkpoint_keeper": {""},
     "sweep": {""},
     "sweep_command": {"sweep"},
+    "experiment_commands": {"experiments"},
     "bench_command": {"peers"},
     "calibration": {"backends.lava_circuit"},
     "deployment_commands": {

@@ -2,7 +2,9 @@
 
 import builtins
 import json
+import os
 import re
+import tempfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -236,7 +238,7 @@ def test_folder_without_permission_is_named(
     def refuse(**_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(report.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
     with pytest.raises(PermissionError, match=f"{re.escape(str(tmp_path))}: Permission denied"):
         report.check_writable(tmp_path)
 
@@ -273,9 +275,9 @@ def test_failure_leaves_the_old_report_whole(
 
     places = {
         "figures": (report, "figures", fail),
-        "json": (report.json, "dumps", fail),
+        "json": (json, "dumps", fail),
         "write": (Path, "write_text", fill_up),
-        "replace": (report.os, "replace", fail),
+        "replace": (os, "replace", fail),
     }
     monkeypatch.setattr(*places[culprit])
     with pytest.raises(OSError, match="No space left"):

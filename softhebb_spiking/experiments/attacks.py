@@ -1,0 +1,195 @@
+"""Adversarial attacks by the Adversarial Robustness Toolbox (ART) on classifiers of this package.
+
+White-box attacks are given the analytic gradients of `differentiable`; black-box attacks see the
+answers of a classifier only, and so can attack spike counts themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from softhebb_spiking.experiments.differentiable import LOSSES, Differentiable, margin_loss
+from softhebb_spiking.validation import FloatArray, IntArray
+
+NORMS = {"linf": math.inf, "l2": 2.0}
+STEP_SHARE = 2.5  # Madry et al. 2018: steps of 2.5 ε over their number can reach and walk the rim
+Predictor = Callable[[FloatArray], FloatArray]
+
+
+def require_installed() -> None:
+    """Raise unless the libraries that attacks need are there.
+
+    Raises
+    ------
+    ImportError
+        With the install line.
+    """
+    try:
+        _art()
+    except ImportError as error:
+        raise ImportError(
+            f"the adversarial experiments need {error.name or 'art'}: "
+            'pip install "softhebb-spiking[experiments]"'
+        ) from error
+
+
+def _art() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that PyTorch is not there
+        from softhebb_spiking.experiments import _art_estimators
+    return _art_estimators
+
+
+def fast_gradient(
+    classifier: Differentiable, X: FloatArray, y: IntArray, *, norm: str, eps: float
+) -> FloatArray:
+    """Return the samples after one step of size ε along the gradient of cross-entropy (FGSM)."""
+    from art.attacks.evasion import FastGradientMethod
+
+    estimator = _art().WhiteBox(classifier, X.shape[1:], "cross-entropy")
+    attack = FastGradientMethod(estimator, norm=NORMS[norm], eps=eps, batch_size=len(X))
+    return _inside(attack.generate(X, _one_hot(y, classifier)), X, norm, eps)
+
+
+def projected_gradient(
+    classifier: Differentiable,
+    X: FloatArray,
+    y: IntArray,
+    *,
+    norm: str,
+    eps: float,
+    n_steps: int,
+    n_restarts: int,
+    seed: int,
+    loss: str = "margin",
+) -> FloatArray:
+    """Return the samples after projected gradient descent (PGD) within an ε-ball.
+
+    Parameters
+    ----------
+    classifier : Differentiable
+        What is attacked.
+    X : ndarray of shape (n_samples, n_features)
+        Pixels from 0 to 1.
+    y : ndarray of shape (n_samples,)
+        True classes.
+    norm : {"linf", "l2"}
+        Of the ball.
+    eps : float
+        Its radius.
+    n_steps, n_restarts : int
+        Steps of each descent, and descents, each from a random point of the ball.
+    seed : int
+        Of these points.
+    loss : {"margin", "cross-entropy"}
+        What is raised.
+    """
+    from art.attacks.evasion import ProjectedGradientDescentNumpy
+
+    attack = ProjectedGradientDescentNumpy(
+        _art().WhiteBox(classifier, X.shape[1:], loss),
+        norm=NORMS[norm],
+        eps=eps,
+        eps_step=STEP_SHARE * eps / n_steps,
+        max_iter=n_steps,
+        num_random_init=n_restarts,
+        batch_size=len(X),
+        verbose=False,
+    )
+    with numpy_seeded(seed):
+        return _inside(attack.generate(X, _one_hot(y, classifier)), X, norm, eps)
+
+
+def strongest_gradient(
+    classifier: Differentiable, X: FloatArray, y: IntArray, *, norm: str, eps: float, **effort: Any
+) -> FloatArray:
+    """Return, of PGD with each loss and FGSM, what misleads the classifier most, by sample.
+
+    Parameters
+    ----------
+    classifier, X, y, norm, eps
+        As for `projected_gradient`.
+    **effort
+        Its `n_steps`, `n_restarts` and `seed`.
+    """
+    found = [fast_gradient(classifier, X, y, norm=norm, eps=eps)]
+    for loss in LOSSES:
+        found.append(projected_gradient(classifier, X, y, norm=norm, eps=eps, loss=loss, **effort))
+    margins = np.stack([margin_loss(classifier, one, y)[0] for one in found])
+    return np.asarray(np.stack(found)[margins.argmax(axis=0), np.arange(len(X))])
+
+
+def square(
+    predict_proba: Predictor,
+    X: FloatArray,
+    y: IntArray,
+    image_shape: tuple[int, int],
+    *,
+    n_classes: int,
+    eps: float,
+    n_queries: int,
+    seed: int,
+) -> FloatArray:
+    """Return the samples after the Square attack in L∞, which asks for answers only.
+
+    In L2, ART's divides by the size of what a square changes, which is 0 where it changes nothing.
+
+    Parameters
+    ----------
+    predict_proba : callable
+        Class posteriors of samples, shape (n_samples, n_classes); they may be noisy.
+    X, y, eps, seed
+        As for `projected_gradient`.
+    image_shape : tuple of int
+        (height, width).
+    n_classes : int
+        Classes.
+    n_queries : int
+        Squares that are tried.
+    """
+    from art.attacks.evasion import SquareAttack
+
+    estimator = _art().BlackBox(predict_proba, image_shape, n_classes)
+    attack = SquareAttack(
+        estimator, norm=np.inf, eps=eps, max_iter=n_queries, batch_size=len(X), verbose=False
+    )
+    images = X.reshape(-1, 1, *image_shape).astype(np.float32)
+    with numpy_seeded(seed):
+        found = attack.generate(images, np.eye(n_classes)[y])
+    return _inside(found.reshape(X.shape), X, "linf", eps)
+
+
+def _one_hot(y: IntArray, classifier: Differentiable) -> FloatArray:
+    return np.eye(classifier.n_classes)[y]
+
+
+def _inside(found: Any, X: FloatArray, norm: str, eps: float) -> FloatArray:
+    """Return the samples, moved back into the ball that single precision may have left."""
+    change = np.asarray(found, dtype=np.float64) - X
+    if norm == "linf":
+        change = np.clip(change, -eps, eps)
+    else:
+        sizes = np.linalg.norm(change, axis=1, keepdims=True)
+        change = change * np.minimum(1.0, eps / np.maximum(sizes, 1e-12))
+    return np.clip(X + change, 0.0, 1.0)
+
+
+@contextlib.contextmanager
+def numpy_seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators that ART draws from, and put them back afterwards."""
+    import random
+
+    before, before_python = np.random.get_state(), random.getstate()  # noqa: NPY002
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+        random.setstate(before_python)

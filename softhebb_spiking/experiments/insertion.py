@@ -1,0 +1,166 @@
+"""Numbers of experiments in Markdown files, written by a program and not by hand.
+
+A file has pairs of marks, `<!-- results: BLOCK DATASET -->` and `<!-- end of results -->`; what
+stands between them is replaced. Blocks are named in `BLOCKS`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from softhebb_spiking.experiments.report import interval_text, judged, measure_table
+from softhebb_spiking.experiments.texts import CLAIMS, EXPERIMENT_OF
+from softhebb_spiking.serialization import write_whole
+
+_MARKS = re.compile(
+    r"(<!-- results: (?P<block>\S+) (?P<dataset>\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL
+)
+Found = Mapping[str, Any]
+
+
+def insert(results: Sequence[Path], files: Sequence[Path], *, write: bool = True) -> list[Path]:
+    """Put the numbers of results into files, between their marks.
+
+    Parameters
+    ----------
+    results : sequence of Path
+        Files named `claims.json` as `experiment` writes them, one for each data set.
+    files : sequence of Path
+        Markdown files.
+    write : bool
+        Whether files are changed.
+
+    Returns
+    -------
+    list of Path
+        Files that changed, or would have.
+
+    Raises
+    ------
+    ValueError
+        If a file has no marks, or asks for a block or a data set that is not there; before any
+        file is written.
+    OSError
+        If a file cannot be read or written.
+    """
+    by_dataset = {found["dataset"]: found for found in map(_read, results)}
+    texts = {}
+    for path in files:
+        before = path.read_text(encoding="utf-8")
+        after = _replaced(path, before, by_dataset)
+        if after != before:
+            texts[path] = after
+    if write:
+        for path, text in texts.items():
+            write_whole(path, text.encode())
+    return list(texts)
+
+
+def _read(path: Path) -> Found:
+    try:
+        found: Found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found["dataset"], str) or not isinstance(found["claims"], list):
+            raise TypeError("dataset or claims of another type")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no claims.json as `softhebb-spiking experiment` writes it: {error!r}."
+        ) from error
+    return found
+
+
+def _replaced(path: Path, text: str, by_dataset: Mapping[str, Found]) -> str:
+    if not _MARKS.search(text):
+        raise ValueError(
+            f"{path} has no marks; put '<!-- results: claims mnist -->' and "
+            "'<!-- end of results -->' on lines of their own where a table shall stand."
+        )
+
+    def block(match: re.Match[str]) -> str:
+        name, dataset = match["block"], match["dataset"]
+        if name not in BLOCKS:
+            raise ValueError(f"{path}: block must be one of {', '.join(BLOCKS)}, got {name!r}.")
+        if dataset not in by_dataset:
+            raise ValueError(
+                f"{path} asks for results of {dataset!r}; given were {', '.join(by_dataset)}."
+            )
+        lines = BLOCKS[name](by_dataset[dataset])
+        return match[1] + "\n" + "\n".join(lines) + "\n\n" + match[4]
+
+    return _MARKS.sub(block, text)
+
+
+def _claims_table(found: Found) -> list[str]:
+    """Return verdicts with the first number that decides, a row for each claim."""
+    rows = [["claim", *found["rungs"]]]
+    for number, claims in _by_claim(found).items():
+        cells = [f"{number}. {CLAIMS[number]}"]
+        for claim in claims:
+            first = next(one for one in claim["measures"] if judged(one))
+            cells.append(f"**{claim['verdict']}**: {interval_text(first)}")
+        rows.append(cells)
+    return [*_markdown(rows), "", _provenance(found)]
+
+
+def _measures_table(found: Found) -> list[str]:
+    """Return all measures, a table for each claim."""
+    lines = []
+    for number, claims in _by_claim(found).items():
+        lines += [f"**{number}. {CLAIMS[number]}**", ""]
+        rows = [["", *found["rungs"]]]
+        for name, by_rung in measure_table(claims).items():
+            cells = [interval_text(by_rung[r]) if r in by_rung else "–" for r in found["rungs"]]
+            decides = judged(next(iter(by_rung.values())))
+            rows.append([f"{name} (decides)" if decides else name, *cells])
+        rows.append(["verdict", *(f"**{claim['verdict']}**" for claim in claims)])
+        lines += [*_markdown(rows), ""]
+    return [*lines, _provenance(found)]
+
+
+def _reproducing_table(found: Found) -> list[str]:
+    """Return claim, command, seeds, what to expect, and how long it takes."""
+    rows = [["claim", "command", "expected", "a seed takes"]]
+    for number, claims in _by_claim(found).items():
+        name = EXPERIMENT_OF[number]
+        expected = []
+        for claim in claims:
+            first = next(one for one in claim["measures"] if judged(one))
+            expected.append(f"{claim['network']} {interval_text(first)}, {claim['verdict']}")
+        command = f"`softhebb-spiking experiment {name} --dataset {found['dataset']}`"
+        seconds = f"{found['seconds_of_a_seed'][name]:.0f} s"
+        rows.append([f"{number}. {CLAIMS[number]}", command, "; ".join(expected), seconds])
+    return [*_markdown(rows), "", _provenance(found)]
+
+
+BLOCKS: Mapping[str, Callable[[Found], list[str]]] = MappingProxyType(
+    {
+        "claims": _claims_table,
+        "measures": _measures_table,
+        "reproducing": _reproducing_table,
+    }
+)
+
+
+def _by_claim(found: Found) -> dict[int, list[Mapping[str, Any]]]:
+    by_claim: dict[int, list[Mapping[str, Any]]] = {}
+    for claim in found["claims"]:
+        by_claim.setdefault(claim["claim"], []).append(claim)
+    return by_claim
+
+
+def _provenance(found: Found) -> str:
+    seeds = found["seeds"]
+    minutes = found["elapsed_s"] / 60.0
+    return (
+        f"*`{found['command']}`, seeds {seeds[0]} to {seeds[-1]}, {found['date'][:10]}, "
+        f"{minutes:.0f} minutes on two cores; mean and interval of 95 % over seeds.*"
+    )
+
+
+def _markdown(rows: Sequence[Iterable[str]]) -> list[str]:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|" + "---|" * lines[0].count(" | ") + "---|", *lines[1:]]

@@ -1,0 +1,92 @@
+"""What the report says in words: the claims of the paper, and how each was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CLAIMS: Mapping[int, str] = MappingProxyType(
+    {
+        1: "It minimises cross-entropy without labels",
+        2: "It needs fewer samples than back-propagation",
+        3: "It is more robust to noise than back-propagation",
+        4: "It is more robust to adversarial attacks than back-propagation",
+        5: "Only images that look like another class mislead it",
+        6: "It generates objects between real classes",
+        7: "A soft winner-take-all is better than a hard one",
+    }
+)
+EXPERIMENT_OF: Mapping[int, str] = MappingProxyType(
+    {
+        1: "cross-entropy",
+        2: "convergence",
+        3: "noise",
+        4: "adversarial",
+        5: "adversarial",
+        6: "interpolation",
+        7: "soft-hard",
+    }
+)
+HOW: Mapping[int, str] = MappingProxyType(
+    {
+        1: "A linear readout is trained on the finished layer and frozen. The layer then "
+        "starts anew and relearns without labels. Both cross-entropies must be lower at the "
+        "end: that of the layer as a mixture of von Mises–Fisher densities, and that of "
+        "labels under the frozen readout. In another order of samples units settle "
+        "elsewhere, and the readout no longer fits them; that number only informs.",
+        2: "Each point is a training of its own on the first N samples. The layer learns "
+        "without labels and is then read with the same N samples' labels. Back-propagation "
+        "trains as many hidden units end to end; for each N its learning rate and batch "
+        "size are chosen on samples held out. The area is that under accuracy over the "
+        "logarithm of N. The linear readout may go over its N labelled samples many times; "
+        "units are named by counting once.",
+        3: "Gaussian noise on pixels, clipped to their range; classes are read from spike "
+        "counts through units named by labels. Mean accuracy over all strengths of noise "
+        "decides. The second picture has what cannot happen to back-propagation: spikes, "
+        "neurons and synapses that fail.",
+        4: "The strongest, by sample, of FGSM and of PGD with two losses and several restarts. "
+        "It follows the analytic gradient of the rate posterior; a spiking network's answer "
+        "is read from its spikes. Mean accuracy over all ε decides, and both norms must "
+        "agree. If gradients were masked, attacks without them would do better: success of "
+        "gradients minus that of the Square attack must not be negative.",
+        5: "No person was asked. A support vector machine that learned from noisy images "
+        "stands for one. Of the smallest changes (L2) that mislead a network it is asked "
+        "whether they look, to it, like the class that the network says. Most must, and "
+        "more than for back-propagation.",
+        6: "For pairs of classes an input is sought whose posterior is an even mix of two "
+        "units. The machine of claim 5 must see both classes first, in most pairs.",
+        7: "The same rule at the temperature of the settings and in the limit in which one "
+        "unit takes all. Accuracy with either readout and cross-entropy must agree. Spiking "
+        "rungs with exact inhibition.",
+    }
+)
+CAPTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "cross-entropy": "Left: how far the layer, as a mixture model, is above what batch "
+        "expectation maximisation reaches from the same start. Right: cross-entropy of test labels "
+        "under a readout that was trained before and is frozen. Bands are intervals of 95 % over "
+        "seeds.",
+        "convergence": "Learning curves. Beyond all training samples there are further passes.",
+        "noise": "One image under all strengths of noise, and what is left of accuracy.",
+        "faults": "Accuracy when spikes are lost or late, neurons, populations or synapses fail; "
+        "units were named before.",
+        "adversarial": "Above: attacks that follow each network's own gradient. Below: the images "
+        "that were made to mislead back-propagation, shown to all.",
+        "attacked-images": "Rows: attacked by each network's own gradient. Read whether you would "
+        "be misled, too.",
+        "interpolation": "Inputs between two units of different classes, by gradient ascent and "
+        "as drawn by clamped populations.",
+        "soft-hard": "From hard (left) to soft. The dashed line starts from random weights, where "
+        "units that lose early are lost.",
+    }
+)
+FIGURES_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "cross-entropy": ("cross-entropy",),
+        "convergence": ("convergence",),
+        "noise": ("noise", "faults"),
+        "adversarial": ("adversarial", "attacked-images"),
+        "interpolation": ("interpolation",),
+        "soft-hard": ("soft-hard",),
+    }
+)
