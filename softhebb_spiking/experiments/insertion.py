@@ -154,10 +154,10 @@ def _by_claim(found: Found) -> dict[int, list[Mapping[str, Any]]]:
 
 def _provenance(found: Found) -> str:
     seeds = found["seeds"]
-    minutes = found["elapsed_s"] / 60.0
+    minutes = found["computing_s"] / 60.0
     return (
         f"*`{found['command']}`, seeds {seeds[0]} to {seeds[-1]}, {found['date'][:10]}, "
-        f"{minutes:.0f} minutes on two cores; mean and interval of 95 % over seeds.*"
+        f"{minutes:.0f} minutes on one core; mean and interval of 95 % over seeds.*"
     )
 
 

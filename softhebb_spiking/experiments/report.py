@@ -94,6 +94,7 @@ def summary(findings: Findings, *, elapsed_s: float, command: str) -> dict[str, 
         "command": command,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "elapsed_s": round(elapsed_s, 1),
+        "computing_s": round(sum(one.elapsed_s for one in findings.outcomes), 1),
         "versions": _pages.versions(_LIBRARIES),
         "settings": plan.facts["settings"],
         "seconds_of_a_seed": {

@@ -4,6 +4,10 @@ The temperature goes from soft to the limit in which one unit takes all; the rul
 Spiking networks run with `exact` inhibition here, because no inhibition that learns of a drive one
 step late can follow drives that differ by thousands of nats. Besides, a large layer under a linear
 readout, as the paper has it, soft and hard, also attacked.
+
+A linear readout has features of a temperature of its own, the same for all, so that it compares
+what layers have learned. Read at the temperature of learning, a hard layer's features are its
+winners.
 """
 
 from __future__ import annotations
@@ -77,6 +81,7 @@ def _measured(trial: Trial, rung: str, temperature: float, init: str) -> dict[st
     layer = trial.layer(rung, init=init, **_changes(trial, rung, temperature))
     classifier = trial.named(layer, _N_LABELS)
     readout = trial.read_linearly(layer, _N_LABELS)
+    own = trial.read_linearly(layer, _N_LABELS, temperature=layer.temperature)
     posterior = layer.predict_proba(X)
     noise = SWEEP_SIGMA * trial.generator("noise").standard_normal(X.shape)
     noisy = np.clip(X + noise, 0.0, 1.0)
@@ -97,6 +102,7 @@ def _measured(trial: Trial, rung: str, temperature: float, init: str) -> dict[st
     return {
         "named": accuracy((posterior @ classifier.class_given_unit_).argmax(axis=1), y),
         "linear": accuracy(readout.predict(X), y),
+        "linear, own temperature": accuracy(own.predict(X), y),
         "cross_entropy": theory.cross_entropy(
             unit_norm_samples(X), layer.weights_, layer.log_prior_, s.temperature
         ),
@@ -120,6 +126,8 @@ def _large_layer(trial: Trial) -> dict[str, Any]:
         changes = _changes(trial, rung, temperature)
         layer = trial.layer(rung, n_units=s.n_units_readout, **changes)
         heads[name] = linear_head(trial.read_linearly(layer))
+        own = trial.read_linearly(layer, temperature=layer.temperature)
+        found[f"{name}, own temperature"] = accuracy(own.predict(data.X_test), data.y_test)
     for name, head in heads.items():
         found[name] = {"accuracy": accuracy(predict(head, data.X_test), data.y_test)}
         for norm, eps in ATTACK_EPS.items():
@@ -154,6 +162,11 @@ def _claim(results: Sequence[dict[str, Any]], rung: str) -> Claim:
     measures = [
         decides("named", "accuracy with named units, soft minus hard"),
         decides("linear", "accuracy with a linear readout, soft minus hard"),
+        Measure(
+            name="the same, features at the temperature of learning",
+            unit="points",
+            values=gain("linear, own temperature"),
+        ),
         Measure(name="cross-entropy, hard minus soft", unit="nats", values=fall, must_exceed=0.0),
         Measure(
             name=f"accuracy at noise of σ = {SWEEP_SIGMA}, soft minus hard",
@@ -189,6 +202,14 @@ def _large_measures(results: Sequence[dict[str, Any]]) -> list[Measure]:
             values=tuple(100.0 * one[name]["accuracy"] for one in large),
         )
         for name in ("soft", "hard", BACKPROP)
+    ]
+    found += [
+        Measure(
+            name=f"{head}, features at the temperature of learning: accuracy, {name}",
+            unit="%",
+            values=tuple(100.0 * one[f"{name}, own temperature"] for one in large),
+        )
+        for name in ("soft", "hard")
     ]
     for norm, text in (("linf", "L∞"), ("linf, one step", "L∞, one step"), ("l2", "L2")):
         found += [

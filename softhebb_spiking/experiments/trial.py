@@ -170,10 +170,21 @@ class Trial:
         part = slice(None, n_samples)
         return UnitLabelClassifier(layer).fit(self.data.X_train[part], self.data.y_train[part])
 
-    def read_linearly(self, layer: Any, n_samples: int | None = None) -> LinearReadout:
-        """Return the layer with a linear readout; arguments as for `named`."""
+    def read_linearly(
+        self, layer: Any, n_samples: int | None = None, **options: Any
+    ) -> LinearReadout:
+        """Return the layer with a linear readout.
+
+        Parameters
+        ----------
+        layer, n_samples
+            As for `named`.
+        **options
+            Of `LinearReadout`.
+        """
         part = slice(None, n_samples)
-        return LinearReadout(layer).fit(self.data.X_train[part], self.data.y_train[part])
+        readout = LinearReadout(layer, **options)
+        return readout.fit(self.data.X_train[part], self.data.y_train[part])
 
     def perceptron(
         self,
