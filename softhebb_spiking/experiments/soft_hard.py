@@ -264,5 +264,5 @@ def figures(results: Sequence[dict[str, Any]], rungs: Sequence[str]) -> dict[str
         axes.set_xticks([shown[0], *temperatures[2::2]], ["hard", *map(str, temperatures[2::2])])
         axes.minorticks_off()
         axes.set_xlabel("temperature τ")
-    figure.axes[0].legend()
+    figure.axes[list(titles).index("used")].legend(loc="center")  # the emptiest
     return {"soft-hard": figure}
