@@ -22,6 +22,7 @@ from softhebb_spiking.experiments import EXPERIMENTS, Findings, Plan, run, run_e
 from softhebb_spiking.experiments.insertion import insert
 from softhebb_spiking.experiments.report import interval_text, write_report
 from softhebb_spiking.experiments.run import Outcome, Task
+from softhebb_spiking.experiments.settings import settings_of
 from softhebb_spiking.experiments.statistics import Measure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +62,7 @@ def test_every_claim_has_a_verdict_on_every_rung(whole: Path) -> None:
             assert one["low"] <= np.mean(one["values"]) <= one["high"]
         above = [one["low"] > one["must_exceed"] for one in deciding]
         below = [one["high"] < one["must_exceed"] for one in deciding]
-        expected = "holds" if all(above) else "does not hold" if all(below) else "undecided"
+        expected = "does not hold" if any(below) else "holds" if all(above) else "undecided"
         assert claim["verdict"] == expected
     assert found["failed"] == []
 
@@ -127,13 +128,13 @@ def test_a_killed_run_goes_on_and_finds_the_same(whole: Path, tmp_path: Path) ->
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    first = tmp_path / "report" / "tasks" / "noise-seed-0.json"
+    tasks = tmp_path / "report" / "tasks"
     deadline = time.monotonic() + 120
-    while not first.exists() and time.monotonic() < deadline:
+    while not list(tasks.glob("noise-seed-0-*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert first.exists()
+    [first] = tasks.glob("noise-seed-0-*.json")
     kept = first.stat().st_mtime_ns
     assert not (tmp_path / "report" / "claims.json").exists()
     done = softhebb("experiment", *options, cwd=tmp_path)
@@ -166,16 +167,23 @@ def test_a_failing_seed_leaves_the_others(tmp_path: Path, monkeypatch: pytest.Mo
     assert [one.data for one in found.outcomes] == [{"value": 0}, None]
     assert [one.error for one in found.failed] == ["RuntimeError: planted"]
     assert seen == [("", 0, 2), ("noise-seed-0", 1, 2), ("noise-seed-1", 2, 2)]
-    assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["noise-seed-0.json"]
+    [kept] = (tmp_path / "tasks").iterdir()
+    assert re.fullmatch(r"noise-seed-0-[0-9a-f]{8}\.json", kept.name)
     # Only what failed is tried again; other rungs are other results.
     monkeypatch.setattr(EXPERIMENTS["noise"], "run", lambda trial: {"value": 10 + trial.seed})
     again = run_experiments(fast_plan(), tmp_path)
     assert [one.data for one in again.outcomes] == [{"value": 0}, {"value": 11}]
     other = run_experiments(fast_plan(rungs=("event",)), tmp_path)
     assert [one.data for one in other.outcomes] == [{"value": 10}, {"value": 11}]
-    (tmp_path / "tasks" / "noise-seed-0.json").write_text("{damaged")
-    mended = run_experiments(fast_plan(rungs=("event",)), tmp_path)
+    back = run_experiments(fast_plan(), tmp_path)  # what was found before is still there
+    assert [one.data for one in back.outcomes] == [{"value": 0}, {"value": 11}]
+    kept.write_text("{damaged")
+    mended = run_experiments(fast_plan(), tmp_path)
     assert [one.data for one in mended.outcomes] == [{"value": 10}, {"value": 11}]
+    monkeypatch.setattr(run, "code_digest", lambda: "other code")
+    monkeypatch.setattr(EXPERIMENTS["noise"], "run", lambda trial: {"value": 20})
+    changed = run_experiments(fast_plan(), tmp_path)
+    assert [one.data for one in changed.outcomes] == [{"value": 20}, {"value": 20}]
 
 
 @pytest.mark.parametrize(
@@ -325,4 +333,12 @@ DOCUMENTS = ("README.md", "REPRODUCING.md", "docs/experiments.md")
 def test_documents_have_the_numbers_of_the_committed_results() -> None:
     results = sorted((ROOT / "docs" / "experiments").glob("*.json"))
     assert results
+    for path in results:
+        found = json.loads(path.read_text())
+        # Whole runs, with the settings of today.
+        assert found["settings"] == json.loads(json.dumps(settings_of(path.stem).as_dict()))
+        assert (found["dataset"], found["quick"], found["failed"]) == (path.stem, False, [])
+        assert len(found["seeds"]) >= 5
+        assert found["rungs"] == list(RUNGS)
+        assert {one["claim"] for one in found["claims"]} == set(range(1, 8))
     assert insert(results, [ROOT / name for name in DOCUMENTS], write=False) == []

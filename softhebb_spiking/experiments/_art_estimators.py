@@ -6,12 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescentNumpy, SquareAttack
 from art.estimators import BaseEstimator, LossGradientsMixin, NeuralNetworkMixin
 from art.estimators.classification import ClassifierMixin
 from scipy.special import softmax
 
 from softhebb_spiking.experiments.differentiable import LOSSES, Differentiable
 from softhebb_spiking.validation import FloatArray
+
+__all__ = [
+    "BlackBox",
+    "FastGradientMethod",
+    "ProjectedGradientDescentNumpy",
+    "SquareAttack",
+    "WhiteBox",
+]
 
 
 class WhiteBox(ClassifierMixin, LossGradientsMixin, NeuralNetworkMixin, BaseEstimator):

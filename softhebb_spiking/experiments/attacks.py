@@ -40,6 +40,7 @@ def require_installed() -> None:
 
 
 def _art() -> Any:
+    """Return the module that needs ART, imported when it is first asked for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that PyTorch is not there
         from softhebb_spiking.experiments import _art_estimators
@@ -50,10 +51,9 @@ def fast_gradient(
     classifier: Differentiable, X: FloatArray, y: IntArray, *, norm: str, eps: float
 ) -> FloatArray:
     """Return the samples after one step of size ε along the gradient of cross-entropy (FGSM)."""
-    from art.attacks.evasion import FastGradientMethod
-
-    estimator = _art().WhiteBox(classifier, X.shape[1:], "cross-entropy")
-    attack = FastGradientMethod(estimator, norm=NORMS[norm], eps=eps, batch_size=len(X))
+    art = _art()
+    estimator = art.WhiteBox(classifier, X.shape[1:], "cross-entropy")
+    attack = art.FastGradientMethod(estimator, norm=NORMS[norm], eps=eps, batch_size=len(X))
     return _inside(attack.generate(X, _one_hot(y, classifier)), X, norm, eps)
 
 
@@ -90,10 +90,9 @@ def projected_gradient(
     loss : {"margin", "cross-entropy"}
         What is raised.
     """
-    from art.attacks.evasion import ProjectedGradientDescentNumpy
-
-    attack = ProjectedGradientDescentNumpy(
-        _art().WhiteBox(classifier, X.shape[1:], loss),
+    art = _art()
+    attack = art.ProjectedGradientDescentNumpy(
+        art.WhiteBox(classifier, X.shape[1:], loss),
         norm=NORMS[norm],
         eps=eps,
         eps_step=STEP_SHARE * eps / n_steps,
@@ -106,10 +105,10 @@ def projected_gradient(
         return _inside(attack.generate(X, _one_hot(y, classifier)), X, norm, eps)
 
 
-def strongest_gradient(
+def gradient_attacks(
     classifier: Differentiable, X: FloatArray, y: IntArray, *, norm: str, eps: float, **effort: Any
 ) -> FloatArray:
-    """Return, of PGD with each loss and FGSM, what misleads the classifier most, by sample.
+    """Return the samples after FGSM, and after PGD with each loss.
 
     Parameters
     ----------
@@ -117,12 +116,31 @@ def strongest_gradient(
         As for `projected_gradient`.
     **effort
         Its `n_steps`, `n_restarts` and `seed`.
+
+    Returns
+    -------
+    ndarray of shape (n_attacks, n_samples, n_features)
     """
     found = [fast_gradient(classifier, X, y, norm=norm, eps=eps)]
     for loss in LOSSES:
         found.append(projected_gradient(classifier, X, y, norm=norm, eps=eps, loss=loss, **effort))
-    margins = np.stack([margin_loss(classifier, one, y)[0] for one in found])
-    return np.asarray(np.stack(found)[margins.argmax(axis=0), np.arange(len(X))])
+    return np.stack(found)
+
+
+def strongest(classifier: Differentiable, attacked: FloatArray, y: IntArray) -> FloatArray:
+    """Return of each sample the attack that raises the margin loss most.
+
+    Parameters
+    ----------
+    classifier : Differentiable
+        Whose margin.
+    attacked : ndarray of shape (n_attacks, n_samples, n_features)
+        From `gradient_attacks`.
+    y : ndarray of shape (n_samples,)
+        True classes.
+    """
+    margins = np.stack([margin_loss(classifier, one, y)[0] for one in attacked])
+    return np.asarray(attacked[margins.argmax(axis=0), np.arange(len(y))])
 
 
 def square(
@@ -153,10 +171,9 @@ def square(
     n_queries : int
         Squares that are tried.
     """
-    from art.attacks.evasion import SquareAttack
-
-    estimator = _art().BlackBox(predict_proba, image_shape, n_classes)
-    attack = SquareAttack(
+    art = _art()
+    estimator = art.BlackBox(predict_proba, image_shape, n_classes)
+    attack = art.SquareAttack(
         estimator, norm=np.inf, eps=eps, max_iter=n_queries, batch_size=len(X), verbose=False
     )
     images = X.reshape(-1, 1, *image_shape).astype(np.float32)

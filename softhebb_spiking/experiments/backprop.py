@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 
 import numpy as np
@@ -13,6 +12,7 @@ from softhebb_spiking.experiments.differentiable import Perceptron, predict
 from softhebb_spiking.validation import FloatArray, IntArray
 
 BATCH_SIZES = (1, 8, 32)
+Choice = tuple[float, int, int]  # learning rate, batch size, passes
 MAX_STEPS = 2000  # that a batch smaller than the largest may take
 
 
@@ -25,11 +25,12 @@ def train_perceptron(
     n_units: int,
     learning_rates: tuple[float, ...],
     seed: int,
+    n_passes: tuple[int, ...] = (1,),
 ) -> Perceptron:
     """Return a network of one hidden layer trained by Adam, which sees `n_samples` samples.
 
-    Its learning rate and batch size are those that read the last `n_validation` training samples
-    best, when trained without them; then it is trained on all that it may see.
+    Its learning rate, batch size and number of passes are those that read the last `n_validation`
+    training samples best, when trained without them; then it is trained on all that it may see.
 
     Parameters
     ----------
@@ -47,14 +48,21 @@ def train_perceptron(
         What may be chosen.
     seed : int
         Of initial weights and the order of samples.
+    n_passes : tuple of int
+        How often it may go over its samples.
     """
-    n_passes, shown = max(1, n_samples // len(X)), min(n_samples, len(X))
+    whole, shown = max(1, n_samples // len(X)), min(n_samples, len(X))
     n_classes = int(y.max()) + 1
 
-    def trained(choice: tuple[float, int], n: int) -> Perceptron:
-        return _trained(X[:n], y[:n], n_classes, n_units, choice, n_passes, seed)
+    def trained(choice: Choice, n: int) -> Perceptron:
+        return _trained(X[:n], y[:n], n_classes, n_units, choice, seed)
 
-    choices = list(itertools.product(learning_rates, _batch_sizes(shown * n_passes)))
+    choices = [
+        (rate, size, whole * passes)
+        for rate in learning_rates
+        for passes in n_passes
+        for size in _batch_sizes(shown * whole * passes)
+    ]
     if len(choices) == 1:
         return trained(choices[0], shown)
     n_fitted = min(shown, len(X) - n_validation)
@@ -74,11 +82,10 @@ def _trained(
     y: IntArray,
     n_classes: int,
     n_units: int,
-    choice: tuple[float, int],
-    n_passes: int,
+    choice: Choice,
     seed: int,
 ) -> Perceptron:
-    learning_rate, batch_size = choice
+    learning_rate, batch_size, n_passes = choice
     model = MLPClassifier(
         (n_units,),
         solver="adam",

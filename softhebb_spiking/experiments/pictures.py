@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
 Layout = Literal["constrained", "compressed"]
 COLORS: Mapping[str, str] = MappingProxyType(
-    {**plots.COLORS, "hard": "#E69F00", "backprop": "#999999"}
+    {**plots.COLORS, "hard": "#E69F00", "backprop": "#999999", "backprop, repeated": "#BBBBBB"}
 )
-MARKERS: Mapping[str, str] = MappingProxyType({**plots.MARKERS, "hard": "v", "backprop": "x"})
+MARKERS: Mapping[str, str] = MappingProxyType(
+    {**plots.MARKERS, "hard": "v", "backprop": "x", "backprop, repeated": "+"}
+)
 LABELS: Mapping[str, str] = MappingProxyType(
-    {"hard": "hard WTA (rate)", "backprop": "back-propagation"}
+    {
+        "hard": "hard WTA (rate)",
+        "backprop": "back-propagation",
+        "backprop, repeated": "… many passes",
+    }
 )
 
 

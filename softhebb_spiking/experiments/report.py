@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from softhebb_spiking import _pages, plots
-from softhebb_spiking.experiments.run import Findings
+from softhebb_spiking.experiments.run import Findings, code_digest
 from softhebb_spiking.experiments.texts import CAPTIONS, CLAIMS, EXPERIMENT_OF, FIGURES_OF, HOW
 
 CLAIMS_JSON, DATA_JSON, HTML = "claims.json", "measurements.json", "report.html"
@@ -95,6 +95,7 @@ def summary(findings: Findings, *, elapsed_s: float, command: str) -> dict[str, 
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "elapsed_s": round(elapsed_s, 1),
         "computing_s": round(sum(one.elapsed_s for one in findings.outcomes), 1),
+        "code": code_digest()[:16],
         "versions": _pages.versions(_LIBRARIES),
         "settings": plan.facts["settings"],
         "seconds_of_a_seed": {

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
 
+import softhebb_spiking
 from softhebb_spiking import __version__
 from softhebb_spiking._workers import MAX_DEATHS, run_in_workers
 from softhebb_spiking.data import DATASETS, load_dataset
@@ -45,6 +46,10 @@ EXPERIMENTS: MappingProxyType[str, ModuleType] = MappingProxyType(
 )
 ALL = "all"
 DEFAULT_RUNGS = RUNGS[:3]
+# Modules that only print: a change there leaves results what they are.
+_WITHOUT_EFFECT = frozenset(
+    {"report.py", "insertion.py", "texts.py", "pictures.py", "plots.py", "cli.py", "_pages.py"}
+)
 _WITH_ATTACKS = ("adversarial", "soft-hard")
 
 
@@ -203,7 +208,7 @@ def run_experiments(
         What to run.
     folder : str or Path
         Where results and trained layers are kept; what is there already is not found again,
-        unless it was found with other settings, rungs or data.
+        unless it was found with other settings, rungs, data or code.
     n_jobs : int
         Processes of this machine.
     progress : callable, optional
@@ -222,19 +227,20 @@ def run_experiments(
     digest = _digest(plan)
     (folder / "tasks").mkdir(parents=True, exist_ok=True)
     tasks = [Task(experiment=name, seed=seed) for name in plan.experiments for seed in plan.seeds]
-    found = {task: _read(_path(folder, task), digest, task) for task in tasks}
+    found = {task: _read(_path(folder, task, digest), digest, task) for task in tasks}
     to_do = [task for task in tasks if found[task] is None]
     done = len(tasks) - len(to_do)
     report = progress or (lambda *_: None)
     report("", done, len(tasks))
-    work = partial(run_task, plan=plan, layers=str(folder / "layers"))
+    layers = folder / f"layers-{__version__}"
+    work = partial(run_task, plan=plan, layers=str(layers))
     # Neighbours have different seeds: two that run together rarely train the same layer.
     for task, outcome in run_in_workers(n_jobs, to_do, work):
         ended = outcome or Outcome(
             task=task, error=f"its worker died {MAX_DEATHS} times (killed, or out of memory)"
         )
         if ended.error is None:
-            _write(_path(folder, task), digest, ended)
+            _write(_path(folder, task, digest), digest, ended)
         found[task] = ended
         done += 1
         report(task.key, done, len(tasks))
@@ -260,16 +266,31 @@ def run_task(task: Task, *, plan: Plan, layers: str) -> Outcome:
 
 
 def _digest(plan: Plan) -> str:
-    """Return what tells results of other settings, rungs or data apart."""
+    """Return what tells results of other settings, rungs, data or code apart."""
     data = load_dataset(plan.dataset, root=plan.data_root)
     digest = hashlib.sha256(json.dumps(plan.facts, sort_keys=True).encode())
+    digest.update(code_digest().encode())
     for array in (data.X_train, data.y_train, data.X_test, data.y_test):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _path(folder: Path, task: Task) -> Path:
-    return folder / "tasks" / f"{task.key}.json"
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Return what tells versions of this package's code apart, of which results may depend."""
+    root = Path(softhebb_spiking.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        if path.name not in _WITHOUT_EFFECT and not path.name.endswith(
+            ("command.py", "commands.py")
+        ):
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _path(folder: Path, task: Task, digest: str) -> Path:
+    # Another plan's results have other names: trying another rung overwrites nothing.
+    return folder / "tasks" / f"{task.key}-{digest[:8]}.json"
 
 
 def _read(path: Path, digest: str, task: Task) -> Outcome | None:

@@ -110,9 +110,11 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """Holds, or does not, if all numbers that decide say so; undecided otherwise."""
+        """Holds if all numbers that decide say so, does not if one says so, else undecided."""
         found = {one.verdict for one in self.measures if one.must_exceed is not None}
-        return found.pop() if len(found) == 1 else UNDECIDED
+        if DOES_NOT in found:
+            return DOES_NOT
+        return HOLDS if found == {HOLDS} else UNDECIDED
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""

@@ -30,34 +30,40 @@ EXPERIMENT_OF: Mapping[int, str] = MappingProxyType(
 HOW: Mapping[int, str] = MappingProxyType(
     {
         1: "A linear readout is trained on the finished layer and frozen. The layer then "
-        "starts anew and relearns without labels. Both cross-entropies must be lower at the "
-        "end: that of the layer as a mixture of von Mises–Fisher densities, and that of "
-        "labels under the frozen readout. In another order of samples units settle "
-        "elsewhere, and the readout no longer fits them; that number only informs.",
-        2: "Each point is a training of its own on the first N samples. The layer learns "
-        "without labels and is then read with the same N samples' labels. Back-propagation "
-        "trains as many hidden units end to end; for each N its learning rate and batch "
-        "size are chosen on samples held out. The area is that under accuracy over the "
-        "logarithm of N. The linear readout may go over its N labelled samples many times; "
-        "units are named by counting once.",
+        "starts anew and relearns without labels, from the same samples in the same "
+        "order; spikes are others. Both cross-entropies must be lower at the end: that of "
+        "the layer as a mixture of von Mises–Fisher densities, and that of labels under "
+        "the frozen readout. In another order of samples units settle elsewhere, and the "
+        "readout no longer fits them; that number only informs.",
+        2: "Each point is a training of its own on the first N samples. What decides sees "
+        "each label once: units named by one count of N labels, against as many hidden "
+        "units trained end to end in one pass, whose learning rate and batch size are "
+        "chosen on held-out samples for each N. Both the area under accuracy over log N "
+        "and the samples to 90 % must be better. A linear readout goes over its labels "
+        "often; beside it stands back-propagation in as many passes as suit it.",
         3: "Gaussian noise on pixels, clipped to their range; classes are read from spike "
         "counts through units named by labels. Mean accuracy over all strengths of noise "
         "decides. The second picture has what cannot happen to back-propagation: spikes, "
         "neurons and synapses that fail.",
-        4: "The strongest, by sample, of FGSM and of PGD with two losses and several restarts. "
-        "It follows the analytic gradient of the rate posterior; a spiking network's answer "
-        "is read from its spikes. Mean accuracy over all ε decides, and both norms must "
-        "agree. If gradients were masked, attacks without them would do better: success of "
-        "gradients minus that of the Square attack must not be negative.",
+        4: "FGSM, and PGD with two losses and several restarts, follow the analytic gradient "
+        "of the rate posterior; a sample counts as read right if the network itself, from "
+        "spikes where it spikes, reads it right after each of them. Mean accuracy over "
+        "all ε decides in both norms. If gradients were masked, attacks without them "
+        "would do better; so a third number decides, too: what gradients or the Square "
+        "attack, on spike counts or on the rate posterior, mislead together.",
         5: "No person was asked. A support vector machine that learned from noisy images "
-        "stands for one. Of the smallest changes (L2) that mislead a network it is asked "
-        "whether they look, to it, like the class that the network says. Most must, and "
-        "more than for back-propagation.",
+        "stands for one. Of the images that mislead a network with the smallest ε (L2) at "
+        "which it is misled, most must look, to it, like the class that the network says, "
+        "and more of them than for back-propagation.",
         6: "For pairs of classes an input is sought whose posterior is an even mix of two "
-        "units. The machine of claim 5 must see both classes first, in most pairs.",
+        "units. The machine of claim 5 must see both classes first: in most pairs, and "
+        "more often than in the sum of two test images. Back-propagation stands beside "
+        "it.",
         7: "The same rule at the temperature of the settings and in the limit in which one "
-        "unit takes all. Accuracy with either readout and cross-entropy must agree. Spiking "
-        "rungs with exact inhibition.",
+        "unit takes all. Accuracy with named units, accuracy with a linear readout whose "
+        "features have one temperature for both, and cross-entropy at the temperature "
+        "that suits each layer best must all be better. Spiking rungs with exact "
+        "inhibition. Learning rates were chosen for the soft layer.",
     }
 )
 CAPTIONS: Mapping[str, str] = MappingProxyType(

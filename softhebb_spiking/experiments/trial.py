@@ -6,6 +6,7 @@ finds them again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import zlib
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from softhebb_spiking.data import Dataset, load_dataset
@@ -70,12 +72,12 @@ class Trial:
 
     @cached_property
     def data(self) -> Dataset:
-        """The data set, training samples in an order of this seed's."""
+        """The data set, training and test samples in orders of this seed's."""
         whole = _load(self.dataset, self.data_root)
         order = self.generator("order of samples").permutation(len(whole.X_train))
         order = order[: self.settings.n_train]
         chosen = self.generator("test samples").permutation(len(whole.X_test))
-        chosen = np.sort(chosen[: self.settings.n_test])
+        chosen = chosen[: self.settings.n_test]
         return Dataset(
             name=whole.name,
             X_train=as_pixels(whole.X_train)[order],
@@ -132,7 +134,7 @@ class Trial:
         if shown > len(X):
             model.set_params(n_epochs=shown // len(X))
         path = self._layer_file(rung, model.get_params() | {"samples": shown})
-        if path.exists():
+        with contextlib.suppress(FileNotFoundError, ValueError):  # ValueError: it is damaged
             return load_model(path)
         start = self.first_weights(model.n_units, shown, model.init)
         model.fit(X[:shown], initial_weights=start)
@@ -191,6 +193,7 @@ class Trial:
         n_samples: int | None = None,
         n_units: int | None = None,
         learning_rates: tuple[float, ...] | None = None,
+        n_passes: tuple[int, ...] = (1,),
     ) -> Perceptron:
         """Return a network trained by back-propagation, end to end.
 
@@ -202,6 +205,8 @@ class Trial:
             Hidden units, if not those of the settings.
         learning_rates : tuple of float, optional
             What may be chosen on held-out samples, if not those of the settings.
+        n_passes : tuple of int
+            Passes over the samples, likewise.
         """
         s, data = self.settings, self.data
         options: dict[str, Any] = {
@@ -211,8 +216,10 @@ class Trial:
             "learning_rates": learning_rates or s.backprop_rates,
             "seed": self.seed,
         }
+        if n_passes != (1,):
+            options["n_passes"] = n_passes
         path = self._layer_file(BACKPROP, options)
-        if path.exists():
+        with contextlib.suppress(FileNotFoundError, SafetensorError):
             return Perceptron(**load_file(path))
         network = train_perceptron(data.X_train, data.y_train, **options)
         write_whole(path, save({k: np.ascontiguousarray(v) for k, v in vars(network).items()}))
