@@ -180,7 +180,7 @@ def test_a_failing_seed_leaves_the_others(tmp_path: Path, monkeypatch: pytest.Mo
     kept.write_text("{damaged")
     mended = run_experiments(fast_plan(), tmp_path)
     assert [one.data for one in mended.outcomes] == [{"value": 10}, {"value": 11}]
-    monkeypatch.setattr(run, "code_digest", lambda: "other code")
+    monkeypatch.setattr(run, "code_digest", lambda *_: "other code")
     monkeypatch.setattr(EXPERIMENTS["noise"], "run", lambda trial: {"value": 20})
     changed = run_experiments(fast_plan(), tmp_path)
     assert [one.data for one in changed.outcomes] == [{"value": 20}, {"value": 20}]

@@ -320,7 +320,7 @@ def test_intervals_cover_what_they_say() -> None:
 
 
 def test_ratio_of_samples_does_not_overstate() -> None:
-    def ratio(own: list[float], other: list[float]) -> float | None:
+    def ratio(own: list[float], other: list[float]) -> float:
         one = {
             "samples": [100, 1000],
             "named": {"rate": own},
@@ -332,7 +332,7 @@ def test_ratio_of_samples_does_not_overstate() -> None:
     assert ratio([0.7, 0.9], [0.9, 0.95]) == pytest.approx(-1.0)
     assert ratio([0.5, 0.6], [0.9, 0.95]) == pytest.approx(-1.0)  # never: at the end at best
     assert ratio([0.9, 0.95], [0.5, 0.6]) == pytest.approx(1.0)
-    assert ratio([0.5, 0.6], [0.5, 0.6]) is None
+    assert ratio([0.5, 0.6], [0.5, 0.6]) == 0.0
 
 
 def test_area_and_samples_to_reach() -> None:

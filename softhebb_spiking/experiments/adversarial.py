@@ -9,6 +9,7 @@ need none: images that misled back-propagation, and the Square attack straight o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from softhebb_spiking.experiments import attacks, pictures
 from softhebb_spiking.experiments.differentiable import (
     LOSSES,
     Differentiable,
-    NamedUnits,
 )
 from softhebb_spiking.experiments.judge import Judge
 from softhebb_spiking.experiments.settings import Settings
@@ -42,21 +42,28 @@ class Target:
     ----------
     surrogate : Differentiable
         Whose gradient white-box attacks follow.
+    pure : Differentiable
+        The same with every unit for one class alone. Where a unit has won by some nats, the
+        evidence for other classes is what little it has of them, whatever other units do; a
+        gradient of that is a poor guide, which this one is not.
     """
 
     def __init__(self, trial: Trial, network: str) -> None:
         if network == BACKPROP:
             perceptron = trial.perceptron()
             self.surrogate: Differentiable = perceptron
+            self.pure: Differentiable = perceptron
             self.predict_proba: attacks.Predictor = perceptron.log_evidence
             return
         classifier = trial.named(trial.layer(network))
         units = named_units(classifier)
         if network == HARD:  # a winner that takes all has no gradient; the soft one's stands in
-            units = NamedUnits(
-                units.weights, units.log_prior, trial.settings.temperature, units.class_given_unit
-            )
+            units = replace(units, temperature=trial.settings.temperature)
+        n_classes = units.n_classes
         self.surrogate = units
+        self.pure = replace(
+            units, class_given_unit=np.eye(n_classes)[units.class_given_unit.argmax(axis=1)]
+        )
         self.predict_proba = classifier.predict_proba
 
     def answers(self, X: FloatArray) -> IntArray:
@@ -105,16 +112,34 @@ def _attack_all(
     trial: Trial, targets: Mapping[str, Target], X: FloatArray, y: IntArray
 ) -> dict[tuple[str, str], list[FloatArray]]:
     """Return attacked images, shape (n_attacks, n_samples, n_features) for each ε."""
-    s = trial.settings
-    effort = {"n_steps": s.attack_steps, "n_restarts": s.attack_restarts, "seed": trial.seed}
     return {
         (name, norm): [
-            attacks.gradient_attacks(target.surrogate, X, y, norm=norm, eps=eps, **effort)
-            for eps in eps_of(s, norm)
+            _attempts(trial, target, X, y, norm=norm, eps=eps)
+            for eps in eps_of(trial.settings, norm)
         ]
         for name, target in targets.items()
         for norm in attacks.NORMS
     }
+
+
+def _attempts(trial: Trial, target: Target, X: FloatArray, y: IntArray, **ball: Any) -> FloatArray:
+    """Return the samples after FGSM, after each restart of PGD with each loss, and with `pure`.
+
+    All are kept, because what misleads the surrogate least may mislead the network.
+    """
+    s = trial.settings
+    found = [attacks.fast_gradient(target.surrogate, X, y, **ball)]
+    tries = [(target.surrogate, loss) for loss in LOSSES for _ in range(s.attack_restarts)]
+    for i, (classifier, loss) in enumerate([*tries, (target.pure, "margin")]):
+        seed = trial.seed + 1000 * i  # each restart is a random point of its own
+        effort: dict[str, Any] = {
+            "n_steps": s.attack_steps,
+            "n_restarts": 1,
+            "seed": seed,
+            "loss": loss,
+        }
+        found.append(attacks.projected_gradient(classifier, X, y, **ball, **effort))
+    return np.stack(found)
 
 
 def _accuracies(
@@ -200,7 +225,7 @@ def _black_box(
     """Return the success of attacks without gradients, and of gradients on the same images.
 
     Square is run on what the network answers, which is spike counts on spiking rungs, and on the
-    log-evidence of the rate posterior, which is a smoother guide; either may mislead.
+    log-evidence of pure units, which is a smoother guide; either may mislead.
     """
     s = trial.settings
     nearest = int(np.argmin(np.abs(np.asarray(s.eps_linf) - BLACK_BOX_EPS)))
@@ -218,7 +243,7 @@ def _black_box(
             n_queries=s.black_box_queries,
             seed=trial.seed,
         )
-        for answer in (target.predict_proba, target.surrogate.log_evidence)
+        for answer in (target.predict_proba, target.pure.log_evidence)
     ]
     by_gradients = target.misled(white[nearest][:, right], y[right])
     by_answers = target.misled(np.stack(found), y[right])

@@ -100,8 +100,7 @@ def _claims_table(found: Found) -> list[str]:
     for number, claims in _by_claim(found).items():
         cells = [f"{number}. {CLAIMS[number]}"]
         for claim in claims:
-            first = next(one for one in claim["measures"] if judged(one))
-            cells.append(f"**{claim['verdict']}**: {interval_text(first)}")
+            cells.append(f"**{claim['verdict']}**: {_first_deciding(claim)}")
         rows.append(cells)
     return [*_markdown(rows), "", _provenance(found)]
 
@@ -128,9 +127,8 @@ def _reproducing_table(found: Found) -> list[str]:
         name = EXPERIMENT_OF[number]
         expected = []
         for claim in claims:
-            first = next(one for one in claim["measures"] if judged(one))
-            expected.append(f"{claim['network']} {interval_text(first)}, {claim['verdict']}")
-        command = f"`softhebb-spiking experiment {name} --dataset {found['dataset']}`"
+            expected.append(f"{claim['network']} {_first_deciding(claim)}, {claim['verdict']}")
+        command = f"`{found['command'].replace(' all ', f' {name} ')}`"
         seconds = f"{found['seconds_of_a_seed'][name]:.0f} s"
         rows.append([f"{number}. {CLAIMS[number]}", command, "; ".join(expected), seconds])
     return [*_markdown(rows), "", _provenance(found)]
@@ -145,6 +143,10 @@ BLOCKS: Mapping[str, Callable[[Found], list[str]]] = MappingProxyType(
 )
 
 
+def _first_deciding(claim: Mapping[str, Any]) -> str:
+    return next((interval_text(one) for one in claim["measures"] if judged(one)), "–")
+
+
 def _by_claim(found: Found) -> dict[int, list[Mapping[str, Any]]]:
     by_claim: dict[int, list[Mapping[str, Any]]] = {}
     for claim in found["claims"]:
@@ -157,7 +159,7 @@ def _provenance(found: Found) -> str:
     minutes = found["computing_s"] / 60.0
     return (
         f"*`{found['command']}`, seeds {seeds[0]} to {seeds[-1]}, {found['date'][:10]}, "
-        f"{minutes:.0f} minutes on one core; mean and interval of 95 % over seeds.*"
+        f"{minutes:.0f} minutes of computing in all; mean and interval of 95 % over seeds.*"
     )
 
 

@@ -95,7 +95,7 @@ def summary(findings: Findings, *, elapsed_s: float, command: str) -> dict[str, 
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "elapsed_s": round(elapsed_s, 1),
         "computing_s": round(sum(one.elapsed_s for one in findings.outcomes), 1),
-        "code": code_digest()[:16],
+        "code": {name: code_digest(name, plan.rungs)[:16] for name in plan.experiments},
         "versions": _pages.versions(_LIBRARIES),
         "settings": plan.facts["settings"],
         "seconds_of_a_seed": {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import importlib.util
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -30,7 +32,7 @@ from softhebb_spiking.experiments import (
 )
 from softhebb_spiking.experiments.settings import settings_of
 from softhebb_spiking.experiments.statistics import Claim
-from softhebb_spiking.experiments.trial import RUNGS, Trial
+from softhebb_spiking.experiments.trial import RUNG_PARAMS, RUNGS, Trial
 from softhebb_spiking.serialization import remove_scratch_files, write_whole
 from softhebb_spiking.validation import check_choice, check_integer
 
@@ -46,10 +48,7 @@ EXPERIMENTS: MappingProxyType[str, ModuleType] = MappingProxyType(
 )
 ALL = "all"
 DEFAULT_RUNGS = RUNGS[:3]
-# Modules that only print: a change there leaves results what they are.
-_WITHOUT_EFFECT = frozenset(
-    {"report.py", "insertion.py", "texts.py", "pictures.py", "plots.py", "cli.py", "_pages.py"}
-)
+_WITHOUT_EFFECT = frozenset({"pictures", "plots", "_pages", "statistics"})
 _WITH_ATTACKS = ("adversarial", "soft-hard")
 
 
@@ -224,10 +223,10 @@ def run_experiments(
         If data cannot be read, or results cannot be written.
     """
     folder = Path(folder)
-    digest = _digest(plan)
+    digests = _digests(plan)
     (folder / "tasks").mkdir(parents=True, exist_ok=True)
     tasks = [Task(experiment=name, seed=seed) for name in plan.experiments for seed in plan.seeds]
-    found = {task: _read(_path(folder, task, digest), digest, task) for task in tasks}
+    found = {task: _read(folder, task, digests[task.experiment]) for task in tasks}
     to_do = [task for task in tasks if found[task] is None]
     done = len(tasks) - len(to_do)
     report = progress or (lambda *_: None)
@@ -240,7 +239,7 @@ def run_experiments(
             task=task, error=f"its worker died {MAX_DEATHS} times (killed, or out of memory)"
         )
         if ended.error is None:
-            _write(_path(folder, task, digest), digest, ended)
+            _write(folder, digests[task.experiment], ended)
         found[task] = ended
         done += 1
         report(task.key, done, len(tasks))
@@ -265,27 +264,61 @@ def run_task(task: Task, *, plan: Plan, layers: str) -> Outcome:
     return Outcome(task=task, data=data, elapsed_s=round(time.monotonic() - started, 3))
 
 
-def _digest(plan: Plan) -> str:
-    """Return what tells results of other settings, rungs, data or code apart."""
+def _digests(plan: Plan) -> dict[str, str]:
+    """Return for each experiment what tells results of other settings, data or code apart."""
     data = load_dataset(plan.dataset, root=plan.data_root)
-    digest = hashlib.sha256(json.dumps(plan.facts, sort_keys=True).encode())
-    digest.update(code_digest().encode())
+    common = hashlib.sha256(json.dumps(plan.facts, sort_keys=True).encode())
     for array in (data.X_train, data.y_train, data.X_test, data.y_test):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+        common.update(np.ascontiguousarray(array).tobytes())
+    found = {}
+    for name in plan.experiments:
+        digest = common.copy()
+        digest.update(code_digest(name, plan.rungs).encode())
+        found[name] = digest.hexdigest()
+    return found
 
 
-@lru_cache(maxsize=1)
-def code_digest() -> str:
-    """Return what tells versions of this package's code apart, of which results may depend."""
-    root = Path(softhebb_spiking.__file__).parent
+@cache
+def code_digest(experiment: str, rungs: tuple[str, ...]) -> str:
+    """Return what tells versions of an experiment's code, and of all that it imports, apart.
+
+    Modules that only draw or print are left out: a change there leaves results what they are.
+    """
+    backends = {str(RUNG_PARAMS[rung]["backend"]) for rung in rungs if rung in RUNG_PARAMS}
+    left = [f"softhebb_spiking.backends.{name}" for name in sorted(backends)]
+    left.append(EXPERIMENTS[experiment].__name__)
+    seen: set[str] = set()
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        if path.name not in _WITHOUT_EFFECT and not path.name.endswith(
-            ("command.py", "commands.py")
-        ):
-            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    while left:
+        name = left.pop()
+        spec = None if name in seen else importlib.util.find_spec(name)
+        seen.add(name)
+        if spec is None or spec.origin is None or name.rpartition(".")[2] in _WITHOUT_EFFECT:
+            continue
+        source = Path(spec.origin).read_bytes()
+        digest.update(name.encode() + source)
+        left += sorted(_imported_from_here(source))
     return digest.hexdigest()
+
+
+def _imported_from_here(source: bytes) -> set[str]:
+    """Return the modules of this package that a source names in its imports."""
+    package = softhebb_spiking.__name__
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(package):
+            found.add(str(node.module))
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    # What a package's __init__ gathers is not what the module that imports from it uses.
+    return {name for name in found if name not in (package, __package__) and _is_module(name)}
+
+
+@cache
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # its parent is no package: a function, a class
+        return False
 
 
 def _path(folder: Path, task: Task, digest: str) -> Path:
@@ -293,10 +326,10 @@ def _path(folder: Path, task: Task, digest: str) -> Path:
     return folder / "tasks" / f"{task.key}-{digest[:8]}.json"
 
 
-def _read(path: Path, digest: str, task: Task) -> Outcome | None:
+def _read(folder: Path, task: Task, digest: str) -> Outcome | None:
     """Return what a file says a task has found; None if it does not, or is damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(_path(folder, task, digest).read_text(encoding="utf-8"))
         if found["digest"] != digest:
             return None
         return Outcome(task=task, data=found["data"], elapsed_s=found["elapsed_s"])
@@ -304,7 +337,8 @@ def _read(path: Path, digest: str, task: Task) -> Outcome | None:
         return None
 
 
-def _write(path: Path, digest: str, outcome: Outcome) -> None:
+def _write(folder: Path, digest: str, outcome: Outcome) -> None:
+    path = _path(folder, outcome.task, digest)
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     content = {
         "digest": digest,

@@ -35,7 +35,7 @@ from softhebb_spiking.validation import FloatArray, IntArray
 
 RUNGS = ("rate", "event", "fixed", "brian2", "lava")
 HARD, BACKPROP = "hard", "backprop"  # what rungs are compared with
-_RUNG_PARAMS: Mapping[str, dict[str, Any]] = {
+RUNG_PARAMS: Mapping[str, dict[str, Any]] = {
     "event": {"backend": "event"},
     "fixed": {"backend": "event", "arithmetic": "fixed"},
     "brian2": {"backend": "brian2"},
@@ -113,7 +113,7 @@ class Trial:
         if rung in ("rate", HARD):
             temperature = {"temperature": HARD_TEMPERATURE} if rung == HARD else {}
             return SoftHebb(**params | temperature | changes)
-        return SpikingSoftHebb(**params | _RUNG_PARAMS[rung] | dict(s.spiking) | changes)
+        return SpikingSoftHebb(**params | RUNG_PARAMS[rung] | dict(s.spiking) | changes)
 
     def layer(self, rung: str, n_samples: int | None = None, **changes: Any) -> Any:
         """Return a layer that has learned without labels, from the disk if it is there.
