@@ -95,12 +95,12 @@ def _replaced(path: Path, text: str, by_dataset: Mapping[str, Found]) -> str:
 
 
 def _claims_table(found: Found) -> list[str]:
-    """Return verdicts with the first number that decides, a row for each claim."""
+    """Return verdicts with the numbers that decide, a row for each claim."""
     rows = [["claim", *found["rungs"]]]
     for number, claims in _by_claim(found).items():
         cells = [f"{number}. {CLAIMS[number]}"]
         for claim in claims:
-            cells.append(f"**{claim['verdict']}**: {_first_deciding(claim)}")
+            cells.append(f"**{claim['verdict']}**: {_deciding(claim)}")
         rows.append(cells)
     return [*_markdown(rows), "", _provenance(found)]
 
@@ -127,7 +127,7 @@ def _reproducing_table(found: Found) -> list[str]:
         name = EXPERIMENT_OF[number]
         expected = []
         for claim in claims:
-            expected.append(f"{claim['network']} {_first_deciding(claim)}, {claim['verdict']}")
+            expected.append(f"{claim['network']} {claim['verdict']}: {_deciding(claim)}")
         command = f"`{found['command'].replace(' all ', f' {name} ')}`"
         seconds = f"{found['seconds_of_a_seed'][name]:.0f} s"
         rows.append([f"{number}. {CLAIMS[number]}", command, "; ".join(expected), seconds])
@@ -143,8 +143,8 @@ BLOCKS: Mapping[str, Callable[[Found], list[str]]] = MappingProxyType(
 )
 
 
-def _first_deciding(claim: Mapping[str, Any]) -> str:
-    return next((interval_text(one) for one in claim["measures"] if judged(one)), "–")
+def _deciding(claim: Mapping[str, Any]) -> str:
+    return "; ".join(interval_text(one) for one in claim["measures"] if judged(one)) or "–"
 
 
 def _by_claim(found: Found) -> dict[int, list[Mapping[str, Any]]]:
