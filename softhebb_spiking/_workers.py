@@ -10,7 +10,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from joblib import Parallel, delayed
@@ -85,6 +84,7 @@ def _parallel(
         pre_dispatch=n_jobs,
         batch_size=1,
         return_as="generator_unordered",
+        initializer=_die_with_parent,  # of those, too, that never get anything to do
     )
     found: Iterator[tuple[TaskT, FoundT]] = executor(
         delayed(_in_worker)(work, task) for task in tasks
@@ -93,11 +93,9 @@ def _parallel(
 
 
 def _in_worker(work: Callable[[TaskT], FoundT], task: TaskT) -> tuple[TaskT, FoundT]:
-    _die_with_parent()
     return task, work(task)
 
 
-@lru_cache(maxsize=1)
 def _die_with_parent() -> None:
     """Watch the process that started this one: if it is killed, no one else ends its workers."""
     parent = os.getppid()

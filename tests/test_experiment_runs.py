@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("art")
@@ -132,8 +133,12 @@ def test_a_killed_run_goes_on_and_finds_the_same(whole: Path, tmp_path: Path) ->
     deadline = time.monotonic() + 120
     while not list(tasks.glob("noise-seed-0-*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
+    workers = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert workers
+    assert alive == []
     [first] = tasks.glob("noise-seed-0-*.json")
     kept = first.stat().st_mtime_ns
     assert not (tmp_path / "report" / "claims.json").exists()
