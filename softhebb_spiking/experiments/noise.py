@@ -6,7 +6,8 @@ that are not negative; every network sees the same noisy images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +34,6 @@ FAULTS = {
     "dead populations": ("share of populations dead", SHARES[:5]),
     "stuck synapses": ("share of synapses stuck", (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)),
 }
-_OF_SPIKES = ("dropped input spikes", "jittered input spikes", "dead neurons")
 
 
 def run(trial: Trial) -> dict[str, Any]:
@@ -62,105 +62,79 @@ def run(trial: Trial) -> dict[str, Any]:
 def _faults(
     trial: Trial, classifier: UnitLabelClassifier, X: FloatArray, y: IntArray
 ) -> dict[str, list[float]]:
-    found = {}
+    """Return accuracies under each fault; units were named before it."""
+    layer, shares = classifier.estimator, classifier.class_given_unit_
+    spiking = hasattr(layer, "record")
+    few = slice(0, N_SPIKE_IMAGES)
+    spikes = layer.record(X[few]).input_spikes if spiking else None
+    found: dict[str, list[float]] = {}
     for fault, (_, strengths) in FAULTS.items():
-        if fault in _OF_SPIKES and not hasattr(classifier.estimator, "record"):
+        if fault in _OF_SPIKING_LAYERS and not spiking:
             continue
-        few = slice(0, N_SPIKE_IMAGES if fault.endswith("spikes") else len(X))
-        found[fault] = [
-            _WITH_FAULT[fault](
-                classifier, X[few], y[few], strength, trial.generator(f"{fault} {strength}")
-            )
-            for strength in strengths
-        ]
+        found[fault] = []
+        for strength in strengths:
+            generator = trial.generator(f"{fault} {strength}")
+            if fault in _CHANGED_SPIKES:
+                changed = _CHANGED_SPIKES[fault](layer, spikes, strength, generator)
+                posterior = layer.record(X[few], input_spikes=changed).spike_counts
+                evidence, labels = posterior @ shares, y[few]
+            else:
+                faulty, left = _FAULTY_LAYERS[fault](layer, strength, generator)
+                evidence, labels = faulty.predict_proba(X) @ shares[left], y
+            found[fault].append(accuracy(evidence.argmax(axis=1), labels))
     return found
 
 
 def _with_dropped_spikes(
-    classifier: UnitLabelClassifier,
-    X: FloatArray,
-    y: IntArray,
-    share: float,
-    generator: np.random.Generator,
-) -> float:
-    spikes = classifier.estimator.record(X).input_spikes
-    changed = perturbations.drop_spikes(spikes, share, generator)
-    return _read_from_spikes(classifier, X, y, changed)
+    layer: Any, spikes: IntArray, share: float, generator: np.random.Generator
+) -> IntArray:
+    return perturbations.drop_spikes(spikes, share, generator)
 
 
 def _with_jittered_spikes(
-    classifier: UnitLabelClassifier,
-    X: FloatArray,
-    y: IntArray,
-    sigma_steps: float,
-    generator: np.random.Generator,
-) -> float:
-    layer = classifier.estimator
+    layer: Any, spikes: IntArray, sigma_steps: float, generator: np.random.Generator
+) -> IntArray:
     n_steps = layer.n_steps + layer.settle_steps
-    spikes = layer.record(X).input_spikes
-    changed = perturbations.jitter_spikes(spikes, sigma_steps, n_steps, generator)
-    return _read_from_spikes(classifier, X, y, changed)
-
-
-def _read_from_spikes(
-    classifier: UnitLabelClassifier, X: FloatArray, y: IntArray, input_spikes: IntArray
-) -> float:
-    counts = classifier.estimator.record(X, input_spikes=input_spikes).spike_counts
-    return accuracy((counts @ classifier.class_given_unit_).argmax(axis=1), y)
+    return perturbations.jitter_spikes(spikes, sigma_steps, n_steps, generator)
 
 
 def _with_dead_neurons(
-    classifier: UnitLabelClassifier,
-    X: FloatArray,
-    y: IntArray,
-    share: float,
-    generator: np.random.Generator,
-) -> float:
-    layer = classifier.estimator
+    layer: Any, share: float, generator: np.random.Generator
+) -> tuple[Any, slice]:
     live = perturbations.live_neurons(layer.n_units, layer.population_size, share, generator)
     prior = perturbations.log_prior_of_live(layer.log_prior_, live, layer.population_size)
-    changed = perturbations.layer_of(layer, layer.weights_, prior)
-    return _read(changed, classifier.class_given_unit_, X, y)
+    return perturbations.layer_of(layer, layer.weights_, prior), slice(None)
 
 
 def _with_dead_populations(
-    classifier: UnitLabelClassifier,
-    X: FloatArray,
-    y: IntArray,
-    share: float,
-    generator: np.random.Generator,
-) -> float:
-    layer = classifier.estimator
+    layer: Any, share: float, generator: np.random.Generator
+) -> tuple[Any, IntArray]:
     left = perturbations.surviving_units(layer.n_units, share, generator)
-    changed = perturbations.layer_of(layer, layer.weights_[left], layer.log_prior_[left])
-    return _read(changed, classifier.class_given_unit_[left], X, y)
+    return perturbations.layer_of(layer, layer.weights_[left], layer.log_prior_[left]), left
 
 
 def _with_stuck_synapses(
-    classifier: UnitLabelClassifier,
-    X: FloatArray,
-    y: IntArray,
-    share: float,
-    generator: np.random.Generator,
-) -> float:
-    layer = classifier.estimator
+    layer: Any, share: float, generator: np.random.Generator
+) -> tuple[Any, slice]:
     stuck = perturbations.stick_synapses(layer.weights_, share, generator)
-    changed = perturbations.layer_of(layer, stuck, layer.log_prior_)
-    return _read(changed, classifier.class_given_unit_, X, y)
+    return perturbations.layer_of(layer, stuck, layer.log_prior_), slice(None)
 
 
-def _read(layer: Any, class_given_unit: FloatArray, X: FloatArray, y: IntArray) -> float:
-    """Return the accuracy of a layer whose units were named before the fault."""
-    return accuracy((layer.predict_proba(X) @ class_given_unit).argmax(axis=1), y)
-
-
-_WITH_FAULT = {
-    "dropped input spikes": _with_dropped_spikes,
-    "jittered input spikes": _with_jittered_spikes,
-    "dead neurons": _with_dead_neurons,
-    "dead populations": _with_dead_populations,
-    "stuck synapses": _with_stuck_synapses,
-}
+_CHANGED_SPIKES: Mapping[str, Callable[..., IntArray]] = MappingProxyType(
+    {
+        "dropped input spikes": _with_dropped_spikes,
+        "jittered input spikes": _with_jittered_spikes,
+    }
+)
+# Each returns the faulty layer and which of the units are left.
+_FAULTY_LAYERS: Mapping[str, Callable[..., tuple[Any, Any]]] = MappingProxyType(
+    {
+        "dead neurons": _with_dead_neurons,
+        "dead populations": _with_dead_populations,
+        "stuck synapses": _with_stuck_synapses,
+    }
+)
+_OF_SPIKING_LAYERS = (*_CHANGED_SPIKES, "dead neurons")
 
 
 def claims(results: Sequence[dict[str, Any]], rungs: Sequence[str]) -> list[Claim]:
