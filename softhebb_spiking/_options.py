@@ -21,6 +21,11 @@ SeedOption = Annotated[int, typer.Option("--seed", help="key of everything rando
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Return names that an option gives separated by commas."""
+    return tuple(name.strip() for name in text.split(","))
+
+
 def progress_bar(*columns: ProgressColumn) -> Progress:
     """Return a progress bar on stderr, quiet where that is no terminal.
 

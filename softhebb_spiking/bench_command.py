@@ -10,7 +10,14 @@ import typer
 from rich.console import Console
 
 from softhebb_spiking import bench as benchmarks
-from softhebb_spiking._options import DatasetOption, JsonOption, RootOption, SeedOption, console
+from softhebb_spiking._options import (
+    DatasetOption,
+    JsonOption,
+    RootOption,
+    SeedOption,
+    console,
+    split_names,
+)
 from softhebb_spiking.data import load_dataset
 from softhebb_spiking.validation import check_choice, check_integer, check_real
 
@@ -74,7 +81,7 @@ def _bench_peers(
     from softhebb_spiking.peers import PEERS, measure, write_report
     from softhebb_spiking.peers.report import tables
 
-    chosen = tuple(name.strip() for name in only.split(",")) if only else PEERS
+    chosen = split_names(only) if only else PEERS
     for name in chosen:
         check_choice("only", name, PEERS)
     check_real("time_limit", time_limit_s, 0.0, low_open=True)

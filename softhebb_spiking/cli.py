@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from softhebb_spiking._options import DatasetOption, RootOption, SeedOption, console, progress_bar
+from softhebb_spiking._options import (
+    DatasetOption,
+    RootOption,
+    SeedOption,
+    console,
+    progress_bar,
+    split_names,
+)
 from softhebb_spiking.bench_command import bench
 from softhebb_spiking.data import load_dataset
 from softhebb_spiking.deployment_commands import (
@@ -83,7 +90,7 @@ def verify_command(
     from softhebb_spiking.verification.report import check_writable, write_report
 
     started = time.monotonic()
-    chosen = tuple(name.strip() for name in rungs.split(","))
+    chosen = split_names(rungs)
     backend_simulators(chosen)
     check_integer("seed", seed, 0, MAX_SEED)
     data = load_dataset(dataset, root=data_root)

@@ -6,14 +6,24 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from softhebb_spiking._options import DatasetOption, RootOption, SeedOption, console, progress_bar
+from softhebb_spiking._options import (
+    DatasetOption,
+    RootOption,
+    SeedOption,
+    console,
+    progress_bar,
+    split_names,
+)
 from softhebb_spiking.validation import check_integer
+
+if TYPE_CHECKING:
+    from softhebb_spiking.experiments import Findings
 
 TASK_FAILED = 1
 
@@ -48,7 +58,6 @@ def experiment(
     """
     from softhebb_spiking.experiments import Plan, experiments_named, run_experiments
     from softhebb_spiking.experiments.report import check_writable, write_report
-    from softhebb_spiking.experiments.run import parse_names
 
     started = time.monotonic()
     check_integer("seeds", seeds, 1)
@@ -57,7 +66,7 @@ def experiment(
     plan = Plan(
         experiments=tuple(experiments_named(name)),
         dataset=dataset,
-        rungs=parse_names(rungs),
+        rungs=split_names(rungs),
         seeds=tuple(range(seed, seed + seeds)),
         quick=quick,
         data_root=None if data_root is None else str(data_root),
@@ -88,20 +97,17 @@ def experiment(
     return TASK_FAILED if findings.failed else 0
 
 
-def _print_verdicts(findings: object) -> None:
+def _print_verdicts(findings: Findings) -> None:
     from softhebb_spiking.experiments.report import interval_text
-    from softhebb_spiking.experiments.run import Findings
     from softhebb_spiking.experiments.texts import CLAIMS
 
-    assert isinstance(findings, Findings)
     table = Table("claim", "rung", "verdict", "what decides, with its interval of 95 %")
     for claim in findings.claims():
-        deciding = [one.as_dict() for one in claim.measures if one.must_exceed is not None]
         table.add_row(
             f"{claim.number}. {CLAIMS[claim.number]}",
             claim.network,
             claim.verdict,
-            "\n".join(f"{one['name']}: {interval_text(one)}" for one in deciding),
+            "\n".join(f"{one.name}: {interval_text(one.as_dict())}" for one in claim.deciding),
         )
     Console(highlight=False, width=max(console.width, 140)).print(table)
 

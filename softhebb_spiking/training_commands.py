@@ -22,6 +22,7 @@ from softhebb_spiking._options import (
     SeedOption,
     console,
     progress_bar,
+    split_names,
 )
 from softhebb_spiking.checkpoint import Checkpoint
 from softhebb_spiking.data import Dataset, load_dataset
@@ -178,7 +179,7 @@ def evaluate(
 
     softhebb-spiking evaluate m.safetensors --dataset mnist --readout units,linear
     """
-    chosen = [check_choice("readout", name.strip(), tuple(READOUTS)) for name in readout.split(",")]
+    chosen = [check_choice("readout", name, tuple(READOUTS)) for name in split_names(readout)]
     estimator = load_model(model)
     data = load_dataset(dataset, root=data_root)
     with Console(stderr=True).status("reading labels off the units"):

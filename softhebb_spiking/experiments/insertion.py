@@ -13,7 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from softhebb_spiking.experiments.report import interval_text, judged, measure_table
+from softhebb_spiking.experiments.report import (
+    claims_by_number,
+    interval_text,
+    judged,
+    measure_table,
+)
 from softhebb_spiking.experiments.texts import CLAIMS, EXPERIMENT_OF
 from softhebb_spiking.serialization import write_whole
 
@@ -97,7 +102,7 @@ def _replaced(path: Path, text: str, by_dataset: Mapping[str, Found]) -> str:
 def _claims_table(found: Found) -> list[str]:
     """Return verdicts with the numbers that decide, a row for each claim."""
     rows = [["claim", *found["rungs"]]]
-    for number, claims in _by_claim(found).items():
+    for number, claims in claims_by_number(found).items():
         cells = [f"{number}. {CLAIMS[number]}"]
         for claim in claims:
             cells.append(f"**{claim['verdict']}**: {_deciding(claim)}")
@@ -108,7 +113,7 @@ def _claims_table(found: Found) -> list[str]:
 def _measures_table(found: Found) -> list[str]:
     """Return all measures, a table for each claim."""
     lines = []
-    for number, claims in _by_claim(found).items():
+    for number, claims in claims_by_number(found).items():
         lines += [f"**{number}. {CLAIMS[number]}**", ""]
         rows = [["", *found["rungs"]]]
         for name, by_rung in measure_table(claims).items():
@@ -123,7 +128,7 @@ def _measures_table(found: Found) -> list[str]:
 def _reproducing_table(found: Found) -> list[str]:
     """Return claim, command, seeds, what to expect, and how long it takes."""
     rows = [["claim", "command", "expected", "a seed takes"]]
-    for number, claims in _by_claim(found).items():
+    for number, claims in claims_by_number(found).items():
         name = EXPERIMENT_OF[number]
         expected = []
         for claim in claims:
@@ -145,13 +150,6 @@ BLOCKS: Mapping[str, Callable[[Found], list[str]]] = MappingProxyType(
 
 def _deciding(claim: Mapping[str, Any]) -> str:
     return "; ".join(interval_text(one) for one in claim["measures"] if judged(one)) or "–"
-
-
-def _by_claim(found: Found) -> dict[int, list[Mapping[str, Any]]]:
-    by_claim: dict[int, list[Mapping[str, Any]]] = {}
-    for claim in found["claims"]:
-        by_claim.setdefault(claim["claim"], []).append(claim)
-    return by_claim
 
 
 def _provenance(found: Found) -> str:

@@ -132,15 +132,12 @@ def measurements(findings: Findings) -> dict[str, Any]:
 
 def render(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """Return the page, from the content of `claims.json` and pictures as addresses."""
-    by_claim: dict[int, list[Mapping[str, Any]]] = {}
-    for claim in found["claims"]:
-        by_claim.setdefault(claim["claim"], []).append(claim)
     return (
         _pages.page_environment()
         .get_template("experiments.html.j2")
         .render(
             found=found,
-            by_claim=by_claim,
+            by_claim=claims_by_number(found),
             texts=CLAIMS,
             how=HOW,
             experiment_of=EXPERIMENT_OF,
@@ -152,6 +149,14 @@ def render(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
             table=measure_table,
         )
     )
+
+
+def claims_by_number(found: Mapping[str, Any]) -> dict[int, list[Mapping[str, Any]]]:
+    """Return the claims of `claims.json` by their number: each has one entry for each rung."""
+    by_number: dict[int, list[Mapping[str, Any]]] = {}
+    for claim in found["claims"]:
+        by_number.setdefault(claim["claim"], []).append(claim)
+    return by_number
 
 
 def measure_table(claims: list[Mapping[str, Any]]) -> dict[str, dict[str, Mapping[str, Any]]]:

@@ -350,11 +350,6 @@ def _write(folder: Path, digest: str, outcome: Outcome) -> None:
     write_whole(path, json.dumps(content).encode())
 
 
-def parse_names(text: str) -> tuple[str, ...]:
-    """Return names that are separated by commas, as the command line takes them."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def experiments_named(name: str) -> Sequence[str]:
     """Return the experiments that a name stands for.
 

@@ -109,9 +109,14 @@ class Claim:
     measures: tuple[Measure, ...]
 
     @property
+    def deciding(self) -> tuple[Measure, ...]:
+        """The measures that the verdict rests on."""
+        return tuple(one for one in self.measures if one.must_exceed is not None)
+
+    @property
     def verdict(self) -> str:
         """Holds if all numbers that decide say so, does not if one says so, else undecided."""
-        found = {one.verdict for one in self.measures if one.must_exceed is not None}
+        found = {one.verdict for one in self.deciding}
         if DOES_NOT in found:
             return DOES_NOT
         return HOLDS if found == {HOLDS} else UNDECIDED
