@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -74,6 +76,8 @@ def params_as_json(model: SoftHebbMixture) -> str:
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write a file that appears whole or not at all, and survives a loss of power once it is there.
 
+    What processes killed while they wrote the same file have left beside it is removed.
+
     Parameters
     ----------
     path : str or Path
@@ -87,16 +91,16 @@ def write_whole(path: str | Path, content: bytes) -> None:
         If it cannot be written, such as on a full disk; nothing is left behind.
     """
     target = Path(path)
-    scratch = target.with_name(f"{_scratch_prefix(target)}{uuid.uuid4().hex}")
-    try:
-        with scratch.open("wb") as file:
+    remove_scratch_files(target)
+    with _open_scratch_file(target) as file:
+        try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(scratch, target)
-    except BaseException:
-        scratch.unlink(missing_ok=True)
-        raise
+            os.replace(file.name, target)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the new name
@@ -105,11 +109,26 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 
 def remove_scratch_files(path: str | Path) -> None:
-    """Remove what processes killed while they wrote the file at `path` have left beside it."""
+    """Remove what processes killed while they wrote the file at `path` have left beside it.
+
+    What a living process is writing stays: it holds a lock, which ends with the process.
+    """
     target = Path(path)
     for item in target.parent.iterdir():
         if item.name.startswith(_scratch_prefix(target)):
-            item.unlink(missing_ok=True)
+            with contextlib.suppress(OSError), item.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                item.unlink(missing_ok=True)
+
+
+def _open_scratch_file(target: Path) -> IO[bytes]:
+    while True:
+        file = target.with_name(f"{_scratch_prefix(target)}{uuid.uuid4().hex}").open("xb")
+        with contextlib.suppress(OSError):  # file systems without locks, which then keep litter
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink > 0:  # else it was removed before it was locked
+            return file
+        file.close()
 
 
 def _scratch_prefix(target: Path) -> str:
@@ -128,13 +147,13 @@ def check_writable_file(path: str | Path) -> None:
     if target.is_dir():
         raise IsADirectoryError(f"cannot write {target}: it is a folder; name a file in it.")
     try:
-        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=_scratch_prefix(target))
     except OSError as error:
         raise type(error)(
             f"cannot write {target}: {error.strerror}; choose a folder that exists and is yours."
         ) from error
     os.close(handle)
-    os.unlink(scratch)
+    Path(scratch).unlink(missing_ok=True)
 
 
 def load_model(path: str | Path) -> Any:

@@ -3,6 +3,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from safetensors.numpy import save_file
 
 from softhebb_spiking import SoftHebb, SpikingSoftHebb, load_model
 from softhebb_spiking.mixture import SoftHebbMixture
+from softhebb_spiking.serialization import write_whole
 
 RNG = np.random.default_rng(0)
 WEIGHTS, LOG_PRIOR = RNG.random((3, 5)), np.log([0.5, 0.3, 0.2])
@@ -132,6 +135,40 @@ def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match="is not a safetensors file"):
         load_model(path)
+
+
+WRITER = """
+import sys, time
+from softhebb_spiking import serialization
+serialization.os.fsync = lambda _: (print("writing", flush=True), time.sleep(60))
+serialization.write_whole(sys.argv[1], b"half")
+"""
+
+
+def test_what_a_killed_writer_leaves_goes_with_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    writers = []
+    for _ in range(2):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "writing\n"
+        writers.append(writer)
+    killed, alive = writers
+    try:
+        assert len(list(tmp_path.iterdir())) == 2
+        killed.kill()
+        killed.wait(10)
+        write_whole(path, b"whole")
+        # That of the living writer stays: taking it away would make its write fail.
+        assert sorted(len(one.name) > 5 for one in tmp_path.iterdir()) == [False, True]
+    finally:
+        alive.kill()
+        alive.wait(10)
+    write_whole(path, b"whole again")
+    assert [one.name for one in tmp_path.iterdir()] == ["model"]
+    assert path.read_bytes() == b"whole again"
 
 
 def test_both_estimators_are_models() -> None:

@@ -33,7 +33,7 @@ from softhebb_spiking.experiments import (
 from softhebb_spiking.experiments.settings import settings_of
 from softhebb_spiking.experiments.statistics import Claim
 from softhebb_spiking.experiments.trial import RUNG_PARAMS, RUNGS, Trial
-from softhebb_spiking.serialization import remove_scratch_files, write_whole
+from softhebb_spiking.serialization import write_whole
 from softhebb_spiking.validation import check_choice, check_integer
 
 EXPERIMENTS: MappingProxyType[str, ModuleType] = MappingProxyType(
@@ -338,7 +338,6 @@ def _read(folder: Path, task: Task, digest: str) -> Outcome | None:
 
 
 def _write(folder: Path, digest: str, outcome: Outcome) -> None:
-    path = _path(folder, outcome.task, digest)
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     content = {
         "digest": digest,
@@ -346,8 +345,7 @@ def _write(folder: Path, digest: str, outcome: Outcome) -> None:
         "elapsed_s": outcome.elapsed_s,
         "data": outcome.data,
     }
-    remove_scratch_files(path)
-    write_whole(path, json.dumps(content).encode())
+    write_whole(_path(folder, outcome.task, digest), json.dumps(content).encode())
 
 
 def experiments_named(name: str) -> Sequence[str]:

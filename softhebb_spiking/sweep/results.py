@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from softhebb_spiking.serialization import remove_scratch_files, write_whole
+from softhebb_spiking.serialization import write_whole
 from softhebb_spiking.sweep.spec import Sweep, Task
 
 Result = dict[str, Any]
@@ -64,9 +64,7 @@ class ResultFolder:
     def write(self, result: Result) -> None:
         """Write what a task has found."""
         task = Task.from_dict(result["task"])
-        path = self._path(task)
-        remove_scratch_files(path)
-        write_whole(path, json.dumps(result, indent=2).encode())
+        write_whole(self._path(task), json.dumps(result, indent=2).encode())
         self._found[task.key] = result  # known once it is safe
 
     def rows(self) -> list[dict[str, Any]]:
