@@ -1,6 +1,6 @@
 """How accuracy at ε = 64/255 depends on the strength of the attack, for soft, hard and backprop.
 
-    python benchmarks/attack_strength.py --layers experiments-mnist/layers --seeds 5
+    python benchmarks/attack_strength.py --layers experiments-mnist/layers-0.1.0 --seeds 5
 
 prints mean accuracies over seeds: one step (FGSM), PGD of more and more steps with either loss, and
 PGD in L2, on K = 400 with named units and with a linear readout. Layers are those of
@@ -16,7 +16,7 @@ import numpy as np
 import typer
 
 from softhebb_spiking.experiments import attacks
-from softhebb_spiking.experiments.differentiable import Differentiable, NamedUnits, predict
+from softhebb_spiking.experiments.differentiable import Differentiable, predict
 from softhebb_spiking.experiments.settings import settings_of
 from softhebb_spiking.experiments.trial import Trial, accuracy, linear_head, named_units
 
@@ -51,12 +51,9 @@ def main(
 
 def _targets(trial: Trial) -> dict[str, Differentiable]:
     soft, hard = trial.layer("rate"), trial.layer("hard")
-    named = named_units(trial.named(hard))
     return {
         "soft, named": named_units(trial.named(soft)),
-        "hard, named": NamedUnits(
-            named.weights, named.log_prior, trial.settings.temperature, named.class_given_unit
-        ),
+        "hard, named": named_units(trial.named(hard), trial.settings.temperature),
         "soft, linear": linear_head(trial.read_linearly(soft)),
         "hard, linear": linear_head(trial.read_linearly(hard)),
         "backprop": trial.perceptron(),
@@ -78,7 +75,7 @@ def _attacked(target: Differentiable, X: Any, y: Any, seed: int, options: dict[s
         return X
     if "n_steps" not in options:
         return attacks.fast_gradient(target, X, y, eps=EPS, **options)
-    return attacks.projected_gradient(target, X, y, eps=EPS, n_restarts=1, seed=seed, **options)
+    return attacks.projected_gradient(target, X, y, eps=EPS, seed=seed, **options)
 
 
 if __name__ == "__main__":

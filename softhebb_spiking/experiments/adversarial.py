@@ -19,6 +19,7 @@ from softhebb_spiking.experiments import attacks, pictures
 from softhebb_spiking.experiments.differentiable import (
     LOSSES,
     Differentiable,
+    Perceptron,
 )
 from softhebb_spiking.experiments.judge import Judge
 from softhebb_spiking.experiments.settings import Settings
@@ -56,9 +57,7 @@ class Target:
             self.predict_proba: attacks.Predictor = perceptron.log_evidence
             return
         classifier = trial.named(trial.layer(network))
-        units = named_units(classifier)
-        if network == HARD:  # a winner that takes all has no gradient; the soft one's stands in
-            units = replace(units, temperature=trial.settings.temperature)
+        units = named_units(classifier, trial.settings.temperature if network == HARD else None)
         n_classes = units.n_classes
         self.surrogate = units
         self.pure = replace(
@@ -123,23 +122,14 @@ def _attack_all(
 
 
 def _attempts(trial: Trial, target: Target, X: FloatArray, y: IntArray, **ball: Any) -> FloatArray:
-    """Return the samples after FGSM, after each restart of PGD with each loss, and with `pure`.
-
-    All are kept, because what misleads the surrogate least may mislead the network.
-    """
+    """Return the samples after all attacks on the surrogate, and after PGD on `pure`."""
     s = trial.settings
-    found = [attacks.fast_gradient(target.surrogate, X, y, **ball)]
-    tries = [(target.surrogate, loss) for loss in LOSSES for _ in range(s.attack_restarts)]
-    for i, (classifier, loss) in enumerate([*tries, (target.pure, "margin")]):
-        seed = trial.seed + 1000 * i  # each restart is a random point of its own
-        effort: dict[str, Any] = {
-            "n_steps": s.attack_steps,
-            "n_restarts": 1,
-            "seed": seed,
-            "loss": loss,
-        }
-        found.append(attacks.projected_gradient(classifier, X, y, **ball, **effort))
-    return np.stack(found)
+    options: dict[str, Any] = {**ball, "n_steps": s.attack_steps, "seed": trial.seed}
+    found = attacks.gradient_attacks(
+        target.surrogate, X, y, n_restarts=s.attack_restarts, **options
+    )
+    more = attacks.projected_gradient(target.pure, X, y, **options)
+    return np.concatenate([found, more[np.newaxis]])
 
 
 def _accuracies(
@@ -175,12 +165,13 @@ def gradient_error(
 
     Compared are derivatives along random directions, at a random point in the box of pixels near
     each sample, of both losses. The numeric one is Richardson's extrapolation of two central
-    differences. A sample is left out where four digits cannot be seen (a loss below 10⁻⁴, a
-    direction almost along the level); None if all are.
+    differences. A sample is left out where four digits cannot be seen: a loss below 10⁻⁴, a
+    direction almost along the level, a rectifier that bends within the step. None if all are.
     """
     X = np.clip(X[:20] + 0.1 * generator.random(X[:20].shape), 0.01, 0.99)
     y, h = y[:20], 1e-5
     direction = generator.standard_normal(X.shape)
+    straight = _without_bend(classifier, X - 2.0 * h * direction, X + 2.0 * h * direction)
     errors: list[float] = []
     for loss in LOSSES.values():
 
@@ -194,8 +185,16 @@ def gradient_error(
         numeric = (4.0 * slope(h) - slope(2.0 * h)) / 3.0
         size = np.linalg.norm(gradient, axis=1)
         seen = (np.abs(value) > 1e-4) & (np.abs(analytic) > 0.05 * size) & (size > 0.0)
+        seen &= straight
         errors += np.abs(numeric[seen] / analytic[seen] - 1.0).tolist()
     return max(errors, default=None)
+
+
+def _without_bend(classifier: Differentiable, A: FloatArray, B: FloatArray) -> NDArray[np.bool_]:
+    """Return of which samples no rectifier turns on or off between two points."""
+    if not isinstance(classifier, Perceptron):
+        return np.ones(len(A), dtype=np.bool_)
+    return np.asarray((classifier.active(A) == classifier.active(B)).all(axis=1))
 
 
 def _looks(

@@ -17,6 +17,7 @@ import numpy as np
 from softhebb_spiking.experiments.differentiable import LOSSES, Differentiable, margin_loss
 from softhebb_spiking.validation import FloatArray, IntArray
 
+_SEEDS_APART = 1000  # of restarts, so that no two seeds of an experiment share a starting point
 NORMS = {"linf": math.inf, "l2": 2.0}
 STEP_SHARE = 2.5  # Madry et al. 2018: steps of 2.5 ε over their number can reach and walk the rim
 Predictor = Callable[[FloatArray], FloatArray]
@@ -65,11 +66,10 @@ def projected_gradient(
     norm: str,
     eps: float,
     n_steps: int,
-    n_restarts: int,
     seed: int,
     loss: str = "margin",
 ) -> FloatArray:
-    """Return the samples after projected gradient descent (PGD) within an ε-ball.
+    """Return the samples after projected gradient descent (PGD) from a random point of an ε-ball.
 
     Parameters
     ----------
@@ -83,10 +83,10 @@ def projected_gradient(
         Of the ball.
     eps : float
         Its radius.
-    n_steps, n_restarts : int
-        Steps of each descent, and descents, each from a random point of the ball.
+    n_steps : int
+        Steps of the descent.
     seed : int
-        Of these points.
+        Of the point.
     loss : {"margin", "cross-entropy"}
         What is raised.
     """
@@ -97,7 +97,7 @@ def projected_gradient(
         eps=eps,
         eps_step=STEP_SHARE * eps / n_steps,
         max_iter=n_steps,
-        num_random_init=n_restarts,
+        num_random_init=1,
         batch_size=len(X),
         verbose=False,
     )
@@ -106,24 +106,39 @@ def projected_gradient(
 
 
 def gradient_attacks(
-    classifier: Differentiable, X: FloatArray, y: IntArray, *, norm: str, eps: float, **effort: Any
+    classifier: Differentiable,
+    X: FloatArray,
+    y: IntArray,
+    *,
+    norm: str,
+    eps: float,
+    n_restarts: int,
+    seed: int,
+    n_steps: int,
 ) -> FloatArray:
-    """Return the samples after FGSM, and after PGD with each loss.
+    """Return the samples after FGSM, and after each restart of PGD with each loss.
+
+    All are kept, because what misleads this classifier least may mislead the network that it
+    stands in for.
 
     Parameters
     ----------
-    classifier, X, y, norm, eps
+    classifier, X, y, norm, eps, n_steps
         As for `projected_gradient`.
-    **effort
-        Its `n_steps`, `n_restarts` and `seed`.
+    n_restarts : int
+        Descents with each loss.
+    seed : int
+        Of all their starting points.
 
     Returns
     -------
     ndarray of shape (n_attacks, n_samples, n_features)
     """
-    found = [fast_gradient(classifier, X, y, norm=norm, eps=eps)]
-    for loss in LOSSES:
-        found.append(projected_gradient(classifier, X, y, norm=norm, eps=eps, loss=loss, **effort))
+    ball: dict[str, Any] = {"norm": norm, "eps": eps}
+    found = [fast_gradient(classifier, X, y, **ball)]
+    for i, loss in enumerate(loss for loss in LOSSES for _ in range(n_restarts)):
+        effort: dict[str, Any] = {"n_steps": n_steps, "seed": seed + _SEEDS_APART * i}
+        found.append(projected_gradient(classifier, X, y, **ball, **effort, loss=loss))
     return np.stack(found)
 
 

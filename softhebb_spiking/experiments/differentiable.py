@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from softhebb_spiking import theory
@@ -157,8 +158,11 @@ class Perceptron:
         return np.asarray(hidden @ self.coefficients.T + self.intercepts)
 
     def pullback(self, X: FloatArray, G: FloatArray) -> FloatArray:  # noqa: D102
-        active = X @ self.hidden_weights.T + self.hidden_biases > 0.0
-        return np.asarray(((G @ self.coefficients) * active) @ self.hidden_weights)
+        return np.asarray(((G @ self.coefficients) * self.active(X)) @ self.hidden_weights)
+
+    def active(self, X: FloatArray) -> NDArray[np.bool_]:
+        """Return which hidden units are not cut off, shape (n_samples, n_units)."""
+        return np.asarray(X @ self.hidden_weights.T + self.hidden_biases > 0.0)
 
 
 def predict(classifier: Differentiable, X: FloatArray) -> IntArray:

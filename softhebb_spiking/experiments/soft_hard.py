@@ -19,7 +19,7 @@ import numpy as np
 
 from softhebb_spiking import theory
 from softhebb_spiking.experiments import attacks, pictures
-from softhebb_spiking.experiments.differentiable import Differentiable, NamedUnits, predict
+from softhebb_spiking.experiments.differentiable import Differentiable, predict
 from softhebb_spiking.experiments.settings import HARD_TEMPERATURE
 from softhebb_spiking.experiments.statistics import Claim, Measure
 from softhebb_spiking.experiments.trial import (
@@ -91,16 +91,13 @@ def _measured(trial: Trial, rung: str, temperature: float, init: str) -> dict[st
     noise = SWEEP_SIGMA * trial.generator("noise").standard_normal(X.shape)
     noisy = np.clip(X + noise, 0.0, 1.0)
     few = slice(0, s.n_attacked)
-    units = named_units(classifier)
     attacked = attacks.projected_gradient(
-        # The soft posterior's gradient for all: a hard one has none.
-        NamedUnits(units.weights, units.log_prior, s.temperature, units.class_given_unit),
+        named_units(classifier, s.temperature),
         X[few],
         y[few],
         norm="l2",
         eps=SWEEP_EPS,
         n_steps=s.attack_steps,
-        n_restarts=1,
         seed=trial.seed,
         loss="cross-entropy",
     )

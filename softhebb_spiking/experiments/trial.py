@@ -240,11 +240,23 @@ class Trial:
         return digest.digest()
 
 
-def named_units(classifier: UnitLabelClassifier) -> NamedUnits:
-    """Return named units as a function of pixels; of a spiking layer its rate posterior."""
+def named_units(classifier: UnitLabelClassifier, temperature: float | None = None) -> NamedUnits:
+    """Return named units as a function of pixels; of a spiking layer its rate posterior.
+
+    Parameters
+    ----------
+    classifier : UnitLabelClassifier
+        A layer with named units.
+    temperature : float, optional
+        If not the layer's own: a winner that takes all has no gradient, and a soft one's can
+        stand in.
+    """
     layer = classifier.estimator
     return NamedUnits(
-        layer.weights_, layer.log_prior_, layer.temperature, classifier.class_given_unit_
+        layer.weights_,
+        layer.log_prior_,
+        layer.temperature if temperature is None else temperature,
+        classifier.class_given_unit_,
     )
 
 
