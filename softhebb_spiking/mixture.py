@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softhebb_spiking import theory
 from softhebb_spiking._checkpoint_keeper import CheckpointKeeper
 from softhebb_spiking.checkpoint import Checkpoint
 from softhebb_spiking.initialization import INITS, initial_weights
-from softhebb_spiking.samples import CHUNK_SAMPLES, ArraySamples, Samples, as_samples
+from softhebb_spiking.samples import (
+    CHUNK_SAMPLES,
+    ArraySamples,
+    Samples,
+    as_samples,
+    is_stream,
+)
 from softhebb_spiking.serialization import save_model
 from softhebb_spiking.training import Callback, Schedule, learn_in_chunks
 from softhebb_spiking.validation import (
@@ -29,12 +35,19 @@ from softhebb_spiking.validation import (
     unit_norm_samples,
 )
 
-_STATE = ("weights_", "log_prior_", "n_features_in_", "n_samples_seen_", "weight_scales_")
+_STATE = (
+    "weights_",
+    "log_prior_",
+    "n_features_in_",
+    "feature_names_in_",
+    "n_samples_seen_",
+    "weight_scales_",
+)
 
 MixtureT = TypeVar("MixtureT", bound="SoftHebbMixture")
 
 
-class SoftHebbMixture(TransformerMixin, BaseEstimator):
+class SoftHebbMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of the estimators: initial state, density, prediction, saving.
 
     Subclasses offer the parameters `n_units`, `temperature`, `learning_rate`,
@@ -108,9 +121,9 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array_like of shape (n_samples, n_features), or iterable of such arrays
+        X : array_like or sparse matrix of shape (n_samples, n_features), or iterable of arrays
             Non-negative samples of any real type, scaled to unit norm inside: an array, a memory
-            map, or batches of any size that come one after the other.
+            map, a sparse matrix, or batches of any size that come one after the other.
         y : ignored
             For the scikit-learn interface.
         initial_weights : array_like of shape (n_units, n_features), optional
@@ -154,6 +167,7 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         with self._unchanged_on_failure():
             for name in _STATE:
                 self.__dict__.pop(name, None)
+            self._check_features(X, reset=True)
             if keeper is not None and keeper.found is not None:
                 self.__dict__.update(keeper.found.state)
             elif initial_weights is not None:
@@ -188,9 +202,10 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         self
         """
         self._check_parameters()
-        samples = as_samples(X, n_features=getattr(self, "n_features_in_", None))
+        samples = as_samples(X)
         schedule = Schedule(n_samples=samples.n_samples, falling=False)
         with self._unchanged_on_failure():
+            self._check_features(X, reset=not hasattr(self, "weights_"))
             learn_in_chunks(self, samples, schedule, callback=callback)
         return self
 
@@ -266,9 +281,7 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
 
     def _map_chunks(self, X: Any, function: Callable[[FloatArray, int], FloatArray]) -> FloatArray:
         """Return `function` of unit-norm samples and the number of the first, chunk by chunk."""
-        check_is_fitted(self)
-        self._check_parameters()  # set_params may have changed them since
-        samples = ArraySamples(X, self.n_features_in_)
+        samples = self._array_samples(X)
         results, start = [], 0
         for raw in samples.raw_chunks(CHUNK_SAMPLES):
             results.append(function(unit_norm_samples(raw, first_row=start), start))
@@ -306,10 +319,25 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         save_model(self, path)
 
-    def _check_samples(self, X: Any) -> FloatArray:
+    def _array_samples(self, X: Any) -> ArraySamples:
+        """Return samples to be read, checked against what was learned from."""
         check_is_fitted(self)
         self._check_parameters()  # set_params may have changed them since
-        return unit_norm_samples(X, self.n_features_in_)
+        samples = ArraySamples(X)
+        self._check_features(X, reset=False)
+        return samples
+
+    def _check_samples(self, X: Any) -> FloatArray:
+        return unit_norm_samples(self._array_samples(X).rows(slice(None)))
+
+    def _check_features(self, X: Any, *, reset: bool) -> None:
+        """Keep the number and names of features, or compare them, as scikit-learn does."""
+        if not is_stream(X):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.weights_)
 
     def _check_parameters(self) -> None:
         check_integer("n_units", self.n_units, 1)
@@ -339,4 +367,5 @@ class SoftHebbMixture(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
+        tags.input_tags.sparse = True
         return tags

@@ -12,8 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from softhebb_spiking.validation import (
+    IntArray,
     as_matrix,
     check_n_features,
     check_rows,
@@ -55,12 +57,12 @@ class Samples(Protocol):
 
 
 class ArraySamples:
-    """Samples in an array or a memory map, of any type of real numbers.
+    """Samples in an array, a memory map or a sparse matrix, of any type of real numbers.
 
     Parameters
     ----------
-    X : array_like of shape (n_samples, n_features)
-        The samples; not copied.
+    X : array_like or sparse matrix of shape (n_samples, n_features)
+        The samples; not copied, but for sparse formats other than CSR.
     n_features : int, optional
         The number of features the network was built for.
 
@@ -74,19 +76,25 @@ class ArraySamples:
     kind = "array"
 
     def __init__(self, X: Any, n_features: int | None = None) -> None:
-        self.values = as_matrix("X", X)
-        self.n_samples, found = self.values.shape
+        # Of a sparse matrix only a chunk at a time is ever made dense.
+        self._values = _as_csr(X) if issparse(X) else as_matrix("X", X)
+        self.n_samples, found = self._values.shape
         if n_features is not None:
             check_n_features(found, n_features)
+        self.shape = self._values.shape
+        self.dtype = self._values.dtype.str
         for start in range(0, self.n_samples, CHUNK_SAMPLES):
-            check_rows(self.values[start : start + CHUNK_SAMPLES], start)
-        self.shape = self.values.shape
-        self.dtype = self.values.dtype.str
+            check_rows(self.rows(slice(start, start + CHUNK_SAMPLES)), start)
+
+    def rows(self, chosen: slice | IntArray) -> NDArray[Any]:
+        """Return some samples as a dense array: a view if `chosen` is a slice of dense ones."""
+        found = self._values[chosen]
+        return np.asarray(found.toarray() if issparse(found) else found)
 
     def raw_chunks(self, size: int) -> Iterator[NDArray[Any]]:
-        """Yield views of `size` rows, the last one maybe shorter."""
+        """Yield arrays of `size` rows, the last one maybe shorter."""
         for start in range(0, self.n_samples, size):
-            yield self.values[start : start + size]
+            yield self.rows(slice(start, start + size))
 
 
 class BatchStream:
@@ -213,6 +221,12 @@ def is_stream(X: Any) -> bool:
         return len(X) > 0 and isinstance(X[0], np.ndarray) and X[0].ndim == 2
     array_like = any(hasattr(X, name) for name in ("__array__", "toarray"))
     return isinstance(X, Iterable) and not array_like and not isinstance(X, str | bytes)
+
+
+def _as_csr(X: Any) -> Any:
+    """Return a sparse matrix in rows; its numbers are checked as those of a dense one are."""
+    as_matrix("X", np.empty(X.shape, X.dtype) if 0 in X.shape else X[:1].toarray())
+    return X.tocsr()
 
 
 def _batch_matrix(batch: Any, number: int, n_features: int | None) -> NDArray[Any]:

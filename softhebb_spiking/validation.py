@@ -85,11 +85,15 @@ def as_matrix(name: str, values: Any) -> NDArray[Any]:
     TypeError
         If the values are not numbers.
     ValueError
-        If the array is empty or has another number of dimensions.
+        If the array is empty, has another number of dimensions, or holds complex numbers.
     """
     if hasattr(values, "toarray"):
         raise TypeError(f"{name} is a sparse matrix; pass a dense array, e.g. {name}.toarray().")
     array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} must hold real numbers.")
+    if array.dtype.kind == "O":
+        array = array.astype(np.float64)  # numpy says which entry is no number
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must hold real numbers, got an array of dtype {array.dtype}; "
@@ -98,11 +102,13 @@ def as_matrix(name: str, values: Any) -> NDArray[Any]:
     if array.ndim != 2:
         raise ValueError(
             f"{name} must have two dimensions (n_rows, n_features), got shape {array.shape}. "
-            "Use X.reshape(1, -1) for one sample, X.reshape(len(X), -1) for images."
+            "Reshape your data: X.reshape(1, -1) for one sample, X.reshape(len(X), -1) for images."
         )
     if array.size == 0:
+        missing, needed = ("feature", "feature") if array.shape[0] else ("sample", "row")
         raise ValueError(
-            f"{name} is empty: got shape {array.shape}, needs at least one row and one feature."
+            f"{name} is empty: found 0 {missing}(s) (shape={array.shape}) while a minimum of 1 is "
+            f"required: pass at least one {needed}."
         )
     return array
 
@@ -127,8 +133,8 @@ def check_n_features(found: int, expected: int) -> None:
     """Raise `ValueError` unless samples have the features that a network was built for."""
     if found != expected:
         raise ValueError(
-            f"X has {found} features, but this network was built for "
-            f"{expected} features. Pass samples of shape (n_samples, {expected})."
+            f"X has {found} features, but this network was built for {expected} features. Pass "
+            f"samples of shape (n_samples, {expected})."
         )
 
 
@@ -161,7 +167,7 @@ def check_rows(rows: NDArray[Any], first_row: int = 0) -> NDArray[Any]:
     if negative.size:
         row, column = negative[0]
         raise ValueError(
-            f"X must be non-negative (features become firing rates), got "
+            f"Negative values in data: X must be non-negative (features become rates), got "
             f"{rows[row, column]} at row {first_row + row}, feature {column}. Shift the data, or "
             "split each feature into an on and an off channel."
         )
@@ -212,8 +218,8 @@ def _check_finite(name: str, rows: NDArray[Any], first_row: int) -> None:
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise ValueError(
-            f"{name} must be finite, got {rows[row, column]} at row {first_row + row}, feature "
-            f"{column}. Remove or impute such entries first."
+            f"{name} must be finite, without NaN or inf, got {rows[row, column]} at row "
+            f"{first_row + row}, feature {column}. Remove or impute such entries first."
         )
 
 

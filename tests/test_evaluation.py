@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.exceptions import NotFittedError
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from softhebb_spiking import SoftHebb, UnitLabelClassifier
 
@@ -13,11 +14,17 @@ POSTERIOR = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.2, 0.8, 0.0], [0.3, 0
 LABELS = np.array(["cat", "cat", "dog", "cat"])
 
 
-class Fixed:
+class Fixed(BaseEstimator):
     """Stands for a fitted estimator."""
 
     def __init__(self, posterior: NDArray[np.float64]) -> None:
         self.posterior = posterior
+
+    def fit(self, X: Any) -> Any:
+        raise AssertionError("it has learned already")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         return self.posterior[np.asarray(X, int)[:, 0]]
@@ -60,10 +67,15 @@ def test_separable_classes_are_read_without_error() -> None:
 
 def test_labels_must_match_the_samples() -> None:
     classifier = UnitLabelClassifier(Fixed(POSTERIOR))
-    for labels in (LABELS[:3], LABELS[:, np.newaxis], "cat"):
-        with pytest.raises(ValueError, match="one label for each of 4 samples, got shape"):
+    with pytest.raises(ValueError, match="one label for each of 4 samples, got shape"):
+        classifier.fit(X, LABELS[:3])
+    for labels in ("cat", np.stack([LABELS, LABELS])):
+        with pytest.raises(ValueError, match="y should be a 1d array"):
             classifier.fit(X, labels)
     assert not hasattr(classifier, "classes_")
+    with pytest.warns(DataConversionWarning):
+        classifier.fit(X, LABELS[:, np.newaxis])
+    assert classifier.classes_.tolist() == ["cat", "dog"]
 
 
 def test_unfitted() -> None:
@@ -72,4 +84,4 @@ def test_unfitted() -> None:
         with pytest.raises(NotFittedError):
             call(X)
     with pytest.raises(NotFittedError):
-        UnitLabelClassifier(SoftHebb(3)).fit(np.ones((4, 2)), LABELS)
+        UnitLabelClassifier(SoftHebb(3)).fit_posterior(POSTERIOR, LABELS)

@@ -51,7 +51,7 @@ def run(trial: Trial) -> dict[str, Any]:
             if kind != "supervised":
                 order = trial.generator("relearning").permutation(len(data.X_train))
             for layer in relearn(trial, rung, shown, order):
-                readout.estimator = layer
+                readout.estimator_ = layer
                 loss = log_loss(data.y_test, readout.predict_proba(data.X_test))
                 found[kind][rung].append(float(loss))
                 if kind == "supervised":

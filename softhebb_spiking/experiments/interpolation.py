@@ -46,7 +46,7 @@ def run(trial: Trial) -> dict[str, Any]:
     found: dict[str, Any] = {"judge_accuracy": judge.accuracy, "networks": {}, "images": {}}
     for rung in trial.rungs:
         classifier = trial.named(trial.layer(rung))
-        layer = classifier.estimator
+        layer = classifier.estimator_
         units = _units_of(pairs, classifier.class_given_unit_, trial.generator("units"))
         score = _unit_score(layer.weights_, layer.temperature)
         mixed = ascend(score, _targets(units, layer.n_units), start)

@@ -63,7 +63,7 @@ def _faults(
     trial: Trial, classifier: UnitLabelClassifier, X: FloatArray, y: IntArray
 ) -> dict[str, list[float]]:
     """Return accuracies under each fault; units were named before it."""
-    layer, shares = classifier.estimator, classifier.class_given_unit_
+    layer, shares = classifier.estimator_, classifier.class_given_unit_
     spiking = hasattr(layer, "record")
     few = slice(0, N_SPIKE_IMAGES)
     spikes = layer.record(X[few]).input_spikes if spiking else None

@@ -251,7 +251,7 @@ def named_units(classifier: UnitLabelClassifier, temperature: float | None = Non
         If not the layer's own: a winner that takes all has no gradient, and a soft one's can
         stand in.
     """
-    layer = classifier.estimator
+    layer = classifier.estimator_
     return NamedUnits(
         layer.weights_,
         layer.log_prior_,
@@ -262,7 +262,7 @@ def named_units(classifier: UnitLabelClassifier, temperature: float | None = Non
 
 def linear_head(readout: LinearReadout) -> LinearHead:
     """Return a linear readout as a function of pixels."""
-    layer, head = readout.estimator, readout.readout_
+    layer, head = readout.estimator_, readout.readout_
     return LinearHead(
         layer.weights_, layer.log_prior_, readout.temperature, head.coef_, head.intercept_
     )

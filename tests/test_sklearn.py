@@ -1,0 +1,174 @@
+"""The estimators keep scikit-learn's contract: its own checks, pipelines, searches, data frames."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from softhebb_spiking import LinearReadout, SoftHebb, SpikingSoftHebb, UnitLabelClassifier
+from softhebb_spiking.data import load_dataset
+
+DIGITS = load_dataset("digits")
+X = np.round(16 * DIGITS.X_train[:300]).astype(np.uint8)
+Y = DIGITS.y_train[:300]
+RATE = SoftHebb(n_units=15, random_state=0)
+EVENT = SpikingSoftHebb(n_units=15, n_steps=20, settle_steps=10, random_state=0)
+
+# --- scikit-learn's own checks --------------------------------------------------------------------
+
+# Their samples hold a row of zeros: it has no direction, and is refused with a message of ours.
+ZEROS = "its samples hold a row of zeros, which is refused: it has no direction"
+WITH_ZEROS = dict.fromkeys(
+    (
+        "check_estimators_dtypes",
+        "check_estimator_sparse_tag",
+        "check_estimator_sparse_array",
+        "check_estimator_sparse_matrix",
+        "check_fit2d_1feature",
+    ),
+    ZEROS,
+)
+ORDER = "random spikes belong to the place of a sample in a call: other places, other spikes"
+OF_SPIKES = dict.fromkeys(
+    ("check_methods_sample_order_invariance", "check_methods_subset_invariance"), ORDER
+)
+EXPECTED: dict[str, dict[str, str]] = {"SpikingSoftHebb": WITH_ZEROS | OF_SPIKES}
+
+
+@parametrize_with_checks(
+    [
+        SoftHebb(n_units=5, random_state=0),
+        SpikingSoftHebb(n_units=5, n_steps=10, settle_steps=5, random_state=0),
+        UnitLabelClassifier(SoftHebb(n_units=20, random_state=0)),
+        LinearReadout(SoftHebb(n_units=20, random_state=0)),
+    ],
+    expected_failed_checks=lambda estimator: EXPECTED.get(type(estimator).__name__, WITH_ZEROS),
+)
+def test_scikit_learn_contract(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+# What those checks would have looked at, on samples without a row of zeros.
+
+
+@pytest.mark.parametrize("estimator", [RATE, EVENT], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_array", "coo_array"])
+def test_sparse_samples_give_the_same_bits(estimator: Any, kind: str) -> None:
+    dense = clone(estimator).fit(X)
+    given = getattr(sparse, kind)(X)
+    found = clone(estimator).fit(given)
+    np.testing.assert_array_equal(found.weights_, dense.weights_)
+    np.testing.assert_array_equal(found.predict_proba(given), dense.predict_proba(X))
+    found.partial_fit(given)
+    np.testing.assert_array_equal(found.weights_, dense.partial_fit(X).weights_)
+
+
+def test_sparse_samples_are_checked_and_never_made_dense_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ValueError, match=r"Negative values in data.*row 2, feature 1"):
+        RATE.fit(sparse.csr_array(np.array([[1.0, 0], [0, 1], [1, -1]])))
+    with pytest.raises(ValueError, match=r"all-zero row \(row 1"):
+        RATE.fit(sparse.csr_array(np.array([[1.0, 0], [0, 0], [1, 1]])))
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        RATE.fit(sparse.csr_array(np.ones((2, 2), dtype=complex)))
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        RATE.fit(sparse.csr_array((0, 4)))
+    sizes = []
+    toarray = sparse.csr_array.toarray
+    monkeypatch.setattr(
+        sparse.csr_array, "toarray", lambda self: (sizes.append(self.shape[0]), toarray(self))[1]
+    )
+    clone(RATE).fit(sparse.csr_array(np.tile(X, (10, 1))))
+    assert max(sizes) <= 1000
+
+
+@pytest.mark.parametrize("estimator", [RATE, EVENT], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64, object, bool])
+def test_types_of_numbers(estimator: Any, dtype: Any) -> None:
+    given = (X > 8 if dtype is bool else X).astype(dtype)
+    expected = clone(estimator).fit(given.astype(np.float64))
+    np.testing.assert_array_equal(clone(estimator).fit(given).weights_, expected.weights_)
+
+
+def test_one_feature_says_so_when_another_number_comes() -> None:
+    model = clone(RATE).fit(np.ones((20, 1)))
+    np.testing.assert_allclose(model.weights_, 1.0)
+    with pytest.raises(ValueError, match="X has 2 features, but SoftHebb is expecting 1 feature"):
+        model.predict(np.ones((3, 2)))
+
+
+# --- how it is used -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", [RATE, EVENT], ids=lambda one: type(one).__name__)
+def test_a_pipeline_in_a_grid_search(layer: Any) -> None:
+    pipeline = make_pipeline(MaxAbsScaler(), UnitLabelClassifier(layer))
+    grid = {"unitlabelclassifier__estimator__n_units": [2, 15]}
+    search = GridSearchCV(pipeline, grid, cv=3).fit(X, Y)
+    # Two units can hardly name more than two classes of ten.
+    assert search.best_params_ == {"unitlabelclassifier__estimator__n_units": 15}
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] < 0.35 < 0.5 < scores[1]
+    assert search.predict(DIGITS.X_test[:5]).shape == (5,)
+
+
+def test_a_layer_that_has_learned_is_read_as_it_is_and_a_clone_learns_anew() -> None:
+    layer = clone(RATE).fit(X)
+    before = layer.weights_.copy()
+    reader = UnitLabelClassifier(layer).fit(X[:50], Y[:50])
+    assert reader.estimator_ is layer
+    np.testing.assert_array_equal(layer.weights_, before)
+    again = clone(reader).fit(X[:50], Y[:50])
+    assert again.estimator_ is not again.estimator
+    np.testing.assert_array_equal(again.estimator_.weights_, clone(RATE).fit(X[:50]).weights_)
+    frozen = clone(UnitLabelClassifier(FrozenEstimator(layer))).fit(X[:50], Y[:50])
+    np.testing.assert_array_equal(frozen.predict_proba(X), reader.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [RATE, EVENT, UnitLabelClassifier(EVENT), LinearReadout(RATE)],
+    ids=lambda one: type(one).__name__,
+)
+def test_pickles_go_on_as_the_original(estimator: Any) -> None:
+    model = clone(estimator).fit(X, Y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    fresh = pickle.loads(pickle.dumps(clone(estimator))).fit(X, Y)
+    np.testing.assert_array_equal(fresh.predict_proba(X), model.predict_proba(X))
+
+
+def test_data_frames_in_and_out() -> None:
+    pandas = pytest.importorskip("pandas")
+    names = [f"pixel {i}" for i in range(X.shape[1])]
+    frame = pandas.DataFrame(X, columns=names)
+    model = clone(RATE).set_output(transform="pandas").fit(frame)
+    found = model.transform(frame)
+    assert list(found.columns) == [f"softhebb{k}" for k in range(15)]
+    np.testing.assert_array_equal(found.to_numpy(), model.predict_proba(frame))
+    reader = UnitLabelClassifier(model).fit(frame, Y)
+    assert list(reader.feature_names_in_) == names
+    with pytest.raises(ValueError, match="feature names should match"):
+        reader.predict(frame[names[::-1]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, "y should be a 1d array"),
+        (np.linspace(0.0, 1.0, 300), "Unknown label type: continuous"),
+        (Y[:-1], "one label for each of 300 samples"),
+    ],
+)
+def test_labels_that_are_no_classes(labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        UnitLabelClassifier(clone(RATE)).fit(X, labels)
