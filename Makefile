@@ -10,15 +10,16 @@ PRINT_VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 VERSION := $(shell $(BASE) -c '$(PRINT_VERSION)' 2>/dev/null)
 STAMP := $(VENV)/.setup-$(VERSION)
 BIN := $(VENV)/bin
-# Wheels only: nothing here may need a compiler.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --constraint constraints.txt
+# Wheels only: nothing here may need a compiler. NIX comes as source, which is Python alone.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-binary nixio --constraint constraints.txt
 
-.PHONY: help setup demo test matrix clean
+.PHONY: help setup demo test docs matrix clean
 
 help:
 	@echo "make setup   create $(VENV) with everything: Lava, Brian2, tests"
 	@echo "make demo    climb the ladder on the digits data and write verify-report"
 	@echo "make test    ruff, mypy, pytest (PYTEST_ARGS='-k theory' selects)"
+	@echo "make docs    build the documentation in build/docs, running its scripts, and test its code"
 	@echo "make matrix  install and run on each of Python 3.10, 3.11 and 3.12 found here"
 	@echo "make clean   remove $(VENV), caches and reports"
 	@echo "PYTHON=python3.11 make setup   chooses the interpreter (3.10, 3.11 or 3.12)"
@@ -48,9 +49,13 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+docs: $(STAMP)
+	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
+	$(BIN)/python -m pytest README.md docs/*.md docs/start/*.md
+
 matrix:
 	@$(PYTHON) benchmarks/matrix.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info verify-report .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/auto_* docs/sg_* *.egg-info verify-report .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 _MENDED_MODULE = "lava.magma.compiler.var_model"
 _MENDED_CLASS = "ByteEncoder"
+_FORKING_MODULE = "lava.magma.runtime.message_infrastructure.multiprocessing"
 
 _INSTALL_310 = 'pip install "softhebb-spiking[lava]"'
 _INSTALL_LATER = (
@@ -35,8 +37,9 @@ def require_lava() -> None:
         If Lava, or something that Lava needs, is not installed; the message says how to install.
     """
     try:
-        with _hashable_dataclass_default():
+        with _hashable_dataclass_default(), _start_method_may_be_set_already():
             importlib.import_module(_MENDED_MODULE)
+            importlib.import_module(_FORKING_MODULE)
     except ModuleNotFoundError as error:
         raise ImportError(_install_message(error.name or "lava")) from error
 
@@ -49,6 +52,26 @@ def _install_message(missing: str) -> str:
         f"On Python {sys.version_info.major}.{sys.version_info.minor}, install it with\n"
         f"    {command}"
     )
+
+
+@contextlib.contextmanager
+def _start_method_may_be_set_already() -> Iterator[None]:
+    """Let Lava, which asks for "fork" when it is imported, ask for what there is already.
+
+    Whatever has used multiprocessing before, such as a grid search, has settled the method, and
+    `multiprocessing` refuses to set it again even to the same one.
+    """
+    original: Callable[..., None] = multiprocessing.set_start_method
+
+    def set_start_method(method: str | None, force: bool = False) -> None:
+        same = method == multiprocessing.get_start_method(allow_none=True)
+        original(method, force=force or same)
+
+    multiprocessing.set_start_method = set_start_method
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method = original
 
 
 @contextlib.contextmanager

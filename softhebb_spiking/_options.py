@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,7 +19,15 @@ RootOption = Annotated[
     Path | None, typer.Option("--data-root", help="folder with IDX files; else $SOFTHEBB_DATA")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="key of everything random")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON, and nothing else")]
+ReadSeedOption = Annotated[
+    int | None, typer.Option("--seed", help="key of the spikes; else the model's own")
+]
+
+
+def print_json(found: Any) -> None:
+    """Print plain data for programs, alone on stdout."""
+    typer.echo(json.dumps(found, indent=2))
 
 
 def split_names(text: str) -> tuple[str, ...]:

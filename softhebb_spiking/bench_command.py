@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from softhebb_spiking._options import (
     RootOption,
     SeedOption,
     console,
+    print_json,
     split_names,
 )
 from softhebb_spiking.data import load_dataset
@@ -44,10 +44,7 @@ def bench(
     seed: SeedOption = 0,
     data_root: RootOption = None,
 ) -> None:
-    """Measure: peers on the same work, accuracy, speed, Lava against event, cost of roundings.
-
-    softhebb-spiking bench peers --units 100,400 --only event,brian2-cpp,limits
-    """
+    """Measure: peers on the same work, accuracy, speed, Lava against event, cost of roundings."""
     check_choice("what", what, BENCHMARKS)
     if what == "peers":
         sizes = [_size(text) for text in (units or _PEER_SIZES).split(",")]
@@ -56,8 +53,12 @@ def bench(
     n_units = _size(units or "100")
     check_integer("seeds", seeds, 1)
     data = load_dataset(dataset, root=data_root)
+    lines = getattr(benchmarks, what)(data, n_units, seeds)
+    if as_json:
+        print_json({"conditions": benchmarks.conditions(), what: list(lines)})
+        return
     console.print(benchmarks.conditions())
-    for line in getattr(benchmarks, what)(data, n_units, seeds):
+    for line in lines:
         console.print(line, soft_wrap=True, markup=False)
 
 
@@ -97,7 +98,7 @@ def _bench_peers(
         )
     paths = write_report(found, output)
     if as_json:
-        console.print_json(json.dumps(found))
+        print_json(found)
         return
     facts = found["conditions"]
     console.print(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,13 +11,21 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from softhebb_spiking._options import JsonOption, RootOption, SeedOption, console
+from softhebb_spiking._options import (
+    JsonOption,
+    ReadSeedOption,
+    RootOption,
+    SeedOption,
+    console,
+    print_json,
+)
 from softhebb_spiking.circuit import circuit_for_samples
 from softhebb_spiking.circuit_params import LifCircuitParams
 from softhebb_spiking.data import load_dataset
 from softhebb_spiking.params import FixedPointParams, NetworkParams
 from softhebb_spiking.serialization import check_writable_file, load_model, write_whole
 from softhebb_spiking.spiking import SpikingSoftHebb
+from softhebb_spiking.training_commands import with_seed
 from softhebb_spiking.validation import check_choice, check_integer, check_real
 
 _DOES_NOT_FIT = 1
@@ -50,6 +57,7 @@ def plan(
     max_chips: Annotated[int | None, typer.Option(help="chips that there are")] = None,
     picture: Annotated[Path | None, typer.Option(help="draw the core map (.png or .svg)")] = None,
     as_json: JsonOption = False,
+    seed: ReadSeedOption = None,
     data_root: RootOption = None,
 ) -> int:
     """Place a model on a chip: does it fit, and what does it take? Exit 1 if it does not fit."""
@@ -67,7 +75,7 @@ def plan(
     check_choice("learning", learning, LEARNING)
     if picture is not None:
         _check_picture(picture)
-    layer = _spiking(load_model(model))
+    layer = with_seed(_spiking(load_model(model)), seed)
     recording = None
     if dataset is not None:
         shown = _samples_for(layer, dataset, data_root)[:samples]
@@ -82,13 +90,14 @@ def plan(
         make = partial(_resized, circuit_layout, circuit, learning=learning)
     found = make_plan(make, chip, recording=recording, circuit=circuit, max_chips=max_chips)
     if picture is not None:
-        from softhebb_spiking.plots import core_map_figure
+        from softhebb_spiking.plots import core_map
 
         drawn = io.BytesIO()
-        core_map_figure(found).savefig(drawn, format=picture.suffix[1:])
+        figure: Any = core_map(found).figure
+        figure.savefig(drawn, format=picture.suffix[1:])
         write_whole(picture, drawn.getvalue())
     if as_json:
-        typer.echo(json.dumps(plan_as_dict(found), indent=2))
+        print_json(plan_as_dict(found))
     else:
         console.print(plan_as_text(found), markup=False, soft_wrap=True)
     return _DOES_NOT_FIT if found.violations else 0
@@ -127,6 +136,7 @@ def export_command(
     population_size: Annotated[
         int | None, typer.Option(help="nir: LIF neurons a unit; else the model's")
     ] = None,
+    as_json: JsonOption = False,
     seed: Annotated[int, typer.Option("--seed", help="nir: key of the background")] = 0,
     data_root: RootOption = None,
 ) -> None:
@@ -147,12 +157,13 @@ def export_command(
     elif (dataset, gain, population_size) != (None, None, None):
         raise ValueError("dataset, gain and population_size are for format 'nir'.")
     export_model(found, output, format_, circuit, seed=seed)
-    console.print(f"written: {output.resolve()}", soft_wrap=True)
+    _print_written(output, as_json=as_json)
 
 
 def import_command(
     file: Annotated[Path, typer.Argument(help="a file written by export")],
     output: Annotated[Path, typer.Option(help="model to write")],
+    as_json: JsonOption = False,
 ) -> None:
     """Turn an exported NIR or npz file back into a model."""
     from softhebb_spiking.deployment.exchange import import_model
@@ -160,7 +171,14 @@ def import_command(
     check_writable_file(output)
     found, _ = import_model(file)
     found.save(output)
-    console.print(f"written: {output.resolve()}", soft_wrap=True)
+    _print_written(output, as_json=as_json)
+
+
+def _print_written(path: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"written": str(path.resolve())})
+    else:
+        console.print(f"written: {path.resolve()}", soft_wrap=True)
 
 
 def quantise(model: ModelArgument, as_json: JsonOption = False) -> None:
@@ -168,7 +186,7 @@ def quantise(model: ModelArgument, as_json: JsonOption = False) -> None:
     layer = _spiking(load_model(model))
     _, report = layer.to_fixed()
     if as_json:
-        typer.echo(json.dumps(report.as_dict(), indent=2))
+        print_json(report.as_dict())
     else:
         console.print(str(report), markup=False, soft_wrap=True)
 
@@ -201,7 +219,7 @@ def calibrate_command(
     gain = found.gain(temperature)
     if as_json:
         columns = {name: np.round(getattr(found, name), 8).tolist() for name in _COLUMNS}
-        typer.echo(json.dumps({"temperature": temperature, "gain": gain, **columns}, indent=2))
+        print_json({"temperature": temperature, "gain": gain, **columns})
     else:
         typer.echo(found)
         typer.echo(f"gain for temperature {temperature:g}: {gain:.4f}")
@@ -264,4 +282,4 @@ def programs(
     else:
         check_writable_file(output)
         write_whole(output, page.encode())
-        console.print(f"written: {output.resolve()}", soft_wrap=True)
+        _print_written(output, as_json=False)

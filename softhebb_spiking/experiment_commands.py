@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 import time
@@ -14,9 +15,11 @@ from rich.table import Table
 
 from softhebb_spiking._options import (
     DatasetOption,
+    JsonOption,
     RootOption,
     SeedOption,
     console,
+    print_json,
     progress_bar,
     split_names,
 )
@@ -47,17 +50,16 @@ def experiment(
         typer.Option(help="folder of report and results; default experiments-DATASET"),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="small layers, few samples")] = False,
+    as_json: JsonOption = False,
     data_root: RootOption = None,
 ) -> int:
     """Try the paper's claims on the ladder; exit 1 if an experiment failed.
 
     A run that was interrupted goes on with the same command: finished seeds and trained layers
     are kept. brian2 and lava learn from tens of images a second: try them with --quick.
-
-    softhebb-spiking experiment all --dataset mnist
     """
     from softhebb_spiking.experiments import Plan, experiments_named, run_experiments
-    from softhebb_spiking.experiments.report import check_writable, write_report
+    from softhebb_spiking.experiments.report import CLAIMS_JSON, check_writable, write_report
 
     started = time.monotonic()
     check_integer("seeds", seeds, 1)
@@ -89,8 +91,11 @@ def experiment(
             elapsed_s=time.monotonic() - started,
             command=f"softhebb-spiking {shlex.join(sys.argv[1:])}",
         )
-    _print_verdicts(findings)
-    console.print(f"report: {page.resolve()}", soft_wrap=True)
+    if as_json:
+        print_json(json.loads(page.with_name(CLAIMS_JSON).read_text(encoding="utf-8")))
+    else:
+        _print_verdicts(findings)
+        console.print(f"report: {page.resolve()}", soft_wrap=True)
     errors = Console(stderr=True)
     for one in findings.failed:
         errors.print(f"failed: {one.task.key}: {one.error}", soft_wrap=True, markup=False)
@@ -120,14 +125,15 @@ def insert_results(
     check: Annotated[
         bool, typer.Option("--check", help="change nothing; exit 1 if a file would change")
     ] = False,
+    as_json: JsonOption = False,
 ) -> int:
-    """Write the numbers of experiments into documents, between their marks.
-
-    softhebb-spiking insert-results docs/experiments/mnist.json --into README.md
-    """
+    """Write the numbers of experiments into documents, between their marks."""
     from softhebb_spiking.experiments.insertion import insert
 
     changed = insert(results, into, write=not check)
-    for path in changed:
-        console.print(f"{'would change' if check else 'changed'}: {path}", soft_wrap=True)
+    if as_json:
+        print_json({"would_change" if check else "changed": [str(path) for path in changed]})
+    else:
+        for path in changed:
+            console.print(f"{'would change' if check else 'changed'}: {path}", soft_wrap=True)
     return TASK_FAILED if check and changed else 0

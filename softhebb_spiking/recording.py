@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import uuid
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softhebb_spiking.params import NetworkParams, Run, RunResult
+from softhebb_spiking.params import PROBES, NetworkParams, Run, RunResult
+from softhebb_spiking.serialization import write_whole
 from softhebb_spiking.validation import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import neo
+
+_FORMAT = "softhebb-spiking recording 1"
+_INTEGERS = ("input_spikes", "output_spikes", "spike_counts")
+_ARRAYS = (*_INTEGERS, "weights", "log_prior")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,21 +95,21 @@ class Recording:
         arrays = {
             name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)
         }
-        header = {"backend": self.backend, "seed": self.seed, "params": asdict(self.params)}
+        header = {
+            "format": _FORMAT,
+            "backend": self.backend,
+            "seed": self.seed,
+            "params": asdict(self.params),
+        }
         text = json.dumps(header, default=lambda number: number.item())
         target = Path(path)
         if not target.parent.is_dir():
             raise FileNotFoundError(
                 f"cannot write {target}: {target.parent} is no folder; make it first."
             )
-        scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        try:
-            with scratch.open("wb") as file:  # given a name, numpy would append a suffix
-                np.savez_compressed(file, header=text, **arrays)
-            os.replace(scratch, target)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
+        content = io.BytesIO()
+        np.savez_compressed(content, header=text, **arrays)
+        write_whole(target, content.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
@@ -111,41 +119,116 @@ class Recording:
         ------
         FileNotFoundError
             If there is no such file.
+        ValueError
+            If the file is damaged, or no recording; nothing in it is ever executed.
         """
-        with np.load(Path(path), allow_pickle=False) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in file.files if name != "header"}
-            header = json.loads(str(file["header"]))
-        params = NetworkParams(**header["params"])
-        return cls(params=params, backend=header["backend"], seed=header["seed"], **arrays)
+        arrays = _arrays_of(Path(path))
+        missing = {"header", *_ARRAYS} - set(arrays)
+        unknown = set(arrays) - {"header", *_ARRAYS, *PROBES}
+        if missing or unknown:
+            raise ValueError(
+                f"{path} is no recording of this package: it "
+                + (f"lacks {', '.join(sorted(missing))}" if missing else "")
+                + (" and " if missing and unknown else "")
+                + (f"holds {', '.join(sorted(unknown))}" if unknown else "")
+                + ". Recordings are written by Recording.save."
+            )
+        header = _header_of(path, arrays.pop("header"))
+        recording = cls(**header, **arrays)
+        recording._check_shapes(path)
+        return recording
 
-    def to_neo(self) -> neo.Block:
-        """Return a `neo.Block`: one segment per sample, one spike train per output population.
+    def _check_shapes(self, path: str | Path) -> None:
+        net, n_samples = self.params, len(self.spike_counts)
+        widths = {"drive": (net.n_units,), "inhibition": (), "psp": (net.n_features,)}
+        expected: dict[str, tuple[int, ...]] = {
+            "input_spikes": (len(self.input_spikes), 3),
+            "output_spikes": (len(self.output_spikes), 3),
+            "spike_counts": (n_samples, net.n_units),
+            "weights": (net.n_units, net.n_features),
+            "log_prior": (net.n_units,),
+            **{name: (n_samples, net.n_steps, *width) for name, width in widths.items()},
+        }
+        for name, shape in expected.items():
+            values = getattr(self, name)
+            kind = "i" if name in _INTEGERS else "f"
+            if values is not None and (values.shape != shape or values.dtype.kind != kind):
+                raise ValueError(
+                    f"{path} is damaged: {name} must have shape {shape} and hold "
+                    f"{'integers' if kind == 'i' else 'floats'}, got shape {values.shape} and "
+                    f"dtype {values.dtype}."
+                )
+
+    def to_neo(
+        self,
+        *,
+        labels: Iterable[Any] | None = None,
+        inputs: bool = True,
+        first_sample: int = 0,
+    ) -> neo.Block:
+        """Return a `neo.Block`: one segment per sample, one spike train per population and input.
+
+        Parameters
+        ----------
+        labels : iterable, optional
+            A label for each sample, kept as an annotation of its segment.
+        inputs : bool
+            Whether inputs get spike trains too; there may be many of them.
+        first_sample : int
+            Number of the first sample, for a part of a longer recording.
 
         Returns
         -------
         neo.Block
-            Spike times in ms from the onset of the sample, at the end of their step.
+            Spike times in ms from the onset of the sample, at the end of their step; several
+            spikes of a population in one step are several equal times. Annotations and epochs are
+            described in `docs/recordings.md`.
 
         Raises
         ------
+        ValueError
+            If there is not one label for each sample.
         ImportError
             If neo is not installed.
         """
-        try:
-            import neo
-        except ImportError as error:
-            raise ImportError('to_neo needs neo: pip install "softhebb-spiking[neo]"') from error
+        from softhebb_spiking._neo_block import block_of
 
-        duration = self.params.presentation_steps * self.params.dt_ms
-        block = neo.Block(name=f"softhebb-spiking, {self.backend}", seed=self.seed)
-        for sample in range(len(self.spike_counts)):
-            segment = neo.Segment(name=f"sample {sample}", index=sample)
-            rows = self.output_spikes[self.output_spikes[:, 0] == sample]
-            for unit in range(self.params.n_units):
-                times = (rows[rows[:, 2] == unit, 1] + 1) * self.params.dt_ms
-                train = neo.SpikeTrain(
-                    times, units="ms", t_start=0.0, t_stop=duration, name=f"unit {unit}"
-                )
-                segment.spiketrains.append(train)
-            block.segments.append(segment)
-        return block
+        return block_of(self, labels=labels, inputs=inputs, first_sample=first_sample)
+
+
+def _arrays_of(path: Path) -> dict[str, Any]:
+    """Return the arrays of an .npz file, or say that it is none."""
+    with path.open("rb") as file:  # here, so that only reading it is translated below
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (AttributeError, EOFError, KeyError, TypeError, ValueError) as error:
+            reason = str(error) or type(error).__name__
+        except (
+            OSError,
+            zipfile.BadZipFile,
+            zlib.error,
+            struct.error,
+            NotImplementedError,
+        ) as error:
+            reason = str(error) or type(error).__name__
+    raise ValueError(
+        f"{path} is no .npz file of plain arrays, or a damaged one: {reason}. Recordings are "
+        "written by Recording.save."
+    )
+
+
+def _header_of(path: str | Path, text: Any) -> dict[str, Any]:
+    """Return parameters, backend and seed from the JSON of a file."""
+    try:
+        header = json.loads(str(text))
+        found = header.get("format", _FORMAT)
+        if found != _FORMAT:
+            raise ValueError(f"its format is {found!r}, expected {_FORMAT!r}")
+        missing = {"backend", "seed", "params"} - set(header)
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        params = NetworkParams(**header["params"])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or no recording: in its header {error}") from error
+    return {"params": params, "backend": header["backend"], "seed": header["seed"]}

@@ -77,7 +77,8 @@ class ArraySamples:
 
     def __init__(self, X: Any, n_features: int | None = None) -> None:
         # Of a sparse matrix only a chunk at a time is ever made dense.
-        self._values = _as_csr(X) if issparse(X) else as_matrix("X", X)
+        self._values: Any = _as_csr(X) if issparse(X) else as_matrix("X", X)
+        self.n_samples: int
         self.n_samples, found = self._values.shape
         if n_features is not None:
             check_n_features(found, n_features)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from softhebb_spiking._recording_size import check_size
 from softhebb_spiking.conversion import ConversionReport, conversion_report
 from softhebb_spiking.fixed_network import fixed_network
 from softhebb_spiking.fixed_point import FixedPointOverflow
@@ -185,6 +186,7 @@ class SpikingSoftHebb(SoftHebbMixture):
         input_spikes: Any = None,
         output_spikes: Any = None,
         probes: Sequence[str] = (),
+        max_gb: float = 4.0,
     ) -> Recording:
         """Run samples in order and return everything that happened.
 
@@ -199,6 +201,9 @@ class SpikingSoftHebb(SoftHebbMixture):
             deterministic ("clamped").
         probes : sequence of {"drive", "inhibition", "psp"}
             What to record in every step that is read.
+        max_gb : float
+            Gigabytes that the recording is expected to take at most; while it is made, its spikes
+            are in memory twice. `recording_parts.record_in_parts` writes longer ones to disk.
 
         Returns
         -------
@@ -208,10 +213,13 @@ class SpikingSoftHebb(SoftHebbMixture):
         ------
         TypeError, ValueError
             If data, spikes or probes are not accepted.
+        MemoryError
+            If more than `max_gb` is expected; nothing has been learned then.
         """
         run = self.make_run(
             X, learn=learn, input_spikes=input_spikes, output_spikes=output_spikes, probes=probes
         )
+        check_size(run, max_gb, self._simulate)
         result = self._simulate(run)
         if learn:
             self._keep_state(run, result)

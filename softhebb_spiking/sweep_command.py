@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from softhebb_spiking._options import JsonOption, RootOption, console, progress_bar
+from softhebb_spiking._options import JsonOption, RootOption, console, print_json, progress_bar
 from softhebb_spiking.validation import check_integer
 
 TASK_FAILED = 1
@@ -29,14 +29,14 @@ def sweep(
     as_json: JsonOption = False,
     data_root: RootOption = None,
 ) -> int:
-    """Train over a grid of parameters and seeds; exit 1 if a task failed.
-
-    softhebb-spiking sweep spec.toml --output results --jobs 2
-    """
+    """Train over a grid of parameters and the seeds in the file; exit 1 if a task failed."""
     from softhebb_spiking.sweep import read_spec, run_sweep
 
     check_integer("jobs", jobs, 1)
     found = read_spec(spec)
+    if dry_run and as_json:
+        print_json([task.as_dict() for task in found.tasks])
+        return 0
     if dry_run:
         for task in found.tasks:
             console.print(json.dumps(task.as_dict()), soft_wrap=True, markup=False)
@@ -52,7 +52,7 @@ def sweep(
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     if as_json:
-        console.print_json(json.dumps(rows))
+        print_json(rows)
     else:
         wide = Console(highlight=False, width=max(console.width, 120))
         wide.print(summary(rows, found.varied, found.tasks[0].readouts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +17,11 @@ from rich.table import Table
 from softhebb_spiking._options import (
     DatasetOption,
     JsonOption,
+    ReadSeedOption,
     RootOption,
     SeedOption,
     console,
+    print_json,
     progress_bar,
     split_names,
 )
@@ -81,13 +82,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="go on from the checkpoint, if there is one")
     ] = False,
+    as_json: JsonOption = False,
     seed: SeedOption = 0,
     data_root: RootOption = None,
 ) -> None:
     """Train a network without labels and save it.
 
     A training that was killed goes on, and ends with the same bits, with the same command and
-    --resume: softhebb-spiking train --dataset mnist --output m.safetensors --checkpoint m.ckpt
+    --resume, if it was begun with --checkpoint FILE.
     """
     check_choice("rung", rung, ("rate", *BACKENDS))
     common: dict[str, Any] = {
@@ -130,6 +132,10 @@ def train(
     elapsed = time.monotonic() - started
     model.save(output)
     shown = len(X) * epochs
+    if as_json:
+        written = {"model": str(output.resolve()), "samples": shown}
+        print_json({**written, "elapsed_s": elapsed, "samples_per_s": shown / elapsed})
+        return
     console.print(f"{shown} samples in {elapsed:.1f} s, {shown / elapsed:.0f} per second")
     console.print(f"model: {output.resolve()}", soft_wrap=True)
 
@@ -173,24 +179,29 @@ def evaluate(
         str, typer.Option(help="how classes are read: units, linear, or units,linear")
     ] = "units",
     as_json: JsonOption = False,
+    seed: ReadSeedOption = None,
     data_root: RootOption = None,
 ) -> None:
-    """Print what a trained network knows: accuracy, norms, priors, cross-entropy.
-
-    softhebb-spiking evaluate m.safetensors --dataset mnist --readout units,linear
-    """
+    """Print what a trained network knows: accuracy, norms, priors, cross-entropy."""
     chosen = [check_choice("readout", name, tuple(READOUTS)) for name in split_names(readout)]
-    estimator = load_model(model)
+    estimator = with_seed(load_model(model), seed)
     data = load_dataset(dataset, root=data_root)
     with Console(stderr=True).status("reading labels off the units"):
         found = facts(estimator, data, chosen)
     if as_json:
-        console.print_json(json.dumps(found))
+        print_json(found)
         return
     table = Table(show_header=False)
     for name, value in readable(found).items():
         table.add_row(name, value)
     console.print(table)
+
+
+def with_seed(estimator: Any, seed: int | None) -> Any:
+    """Return the estimator, reading with spikes of another key if one is given."""
+    if seed is not None:
+        estimator.set_params(random_state=check_integer("seed", seed, 0))
+    return estimator
 
 
 def facts(estimator: Any, data: Dataset, readouts: list[str]) -> dict[str, float]:

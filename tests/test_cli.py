@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 from types import SimpleNamespace
 
 import pytest
+import typer
 
-from softhebb_spiking import cli, load_model
-from softhebb_spiking.verification import Check, report
+from softhebb_spiking import cli, load_model, verification_commands
+from softhebb_spiking.verification import Check, ladder, report
 
 
 def _run(monkeypatch, *arguments):
@@ -70,7 +73,7 @@ def test_user_errors_are_one_line_and_exit_2(monkeypatch, capsys, tmp_path, argu
 def test_an_output_that_cannot_be_written_is_found_before_the_long_run(
     monkeypatch, capsys, tmp_path
 ):
-    monkeypatch.setattr(cli, "verify", lambda *_, **__: pytest.fail("the long run was started"))
+    monkeypatch.setattr(ladder, "verify", lambda *_, **__: pytest.fail("the long run was started"))
     occupied = tmp_path / "report"
     occupied.write_text("a file", encoding="utf-8")
     assert _run(monkeypatch, "verify", "--rungs", "event", "--output", occupied) == 2
@@ -83,7 +86,7 @@ def test_exit_status_says_whether_the_checks_passed(monkeypatch, capsys, tmp_pat
         name="a/b", rungs=("event",), statistic="s", value=value, high=1.0, bound_from="theory"
     )
     found = SimpleNamespace(checks=(check,), passed=check.passed)
-    monkeypatch.setattr(cli, "verify", lambda *_, **__: found)
+    monkeypatch.setattr(ladder, "verify", lambda *_, **__: found)
     monkeypatch.setattr(report, "write_report", lambda _, directory, **__: directory / "v.html")
     assert _run(monkeypatch, "verify", "--rungs", "event", "--output", tmp_path / "r") == status
     printed = capsys.readouterr().out
@@ -95,7 +98,7 @@ def test_an_interrupt_is_one_line(monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load_dataset", interrupted)
+    monkeypatch.setattr(verification_commands, "load_dataset", interrupted)
     assert _run(monkeypatch, "verify", "--rungs", "event") == 130
     assert _error_line(capsys) == "softhebb-spiking: interrupted"
 
@@ -126,3 +129,75 @@ def test_bench_prints_numbers(monkeypatch, capsys, what):
     printed = capsys.readouterr().out
     assert "K=10" in printed
     assert ("samples/s learning" in printed) == (what == "speed")
+
+
+# --- every command --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def help_of():
+    group = typer.main.get_command(cli.app)
+
+    def text(name):
+        context = group.make_context("softhebb-spiking", [name, "--help"], resilient_parsing=True)
+        command = group.commands[name]
+        return command, command.make_context(name, [], parent=context, resilient_parsing=True)
+
+    return text
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda one: one.name)
+def test_help_has_an_example_that_parses(help_of, monkeypatch, capsys, command):
+    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+    assert _run(monkeypatch, command.name, "--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"Example: softhebb-spiking {command.example}" in shown
+    found, context = help_of(command.name)
+    name, *arguments = shlex.split(command.example)
+    assert name == command.name
+    found.parse_args(context, arguments)
+    for parameter in found.params:
+        assert getattr(parameter, "help", None), (
+            f"{command.name}: {parameter.name} is not explained"
+        )
+
+
+def test_an_unknown_option_in_an_example_would_be_found(help_of):
+    found, context = help_of("train")
+    context.resilient_parsing = False
+    with pytest.raises(typer.TyperException):
+        found.parse_args(context, ["--output", "m", "--colour", "red"])
+
+
+def test_main_help_tells_the_exit_status_and_the_version(monkeypatch, capsys):
+    assert _run(monkeypatch, "--help") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in ("Exit status: 0 done", "--install-completion", "--version"):
+        assert words in shown
+    assert _run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"softhebb-spiking {cli.__version__}\n"
+
+
+def test_json_stands_alone_on_stdout(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def found(*arguments):
+        assert _run(monkeypatch, *arguments, "--json") == 0
+        return json.loads(capsys.readouterr().out)
+
+    trained = found("train", "--units", 10, "--samples", 200, "--output", "m.safetensors")
+    assert trained["samples"] == 200
+    assert trained["model"] == str((tmp_path / "m.safetensors").resolve())
+    evaluated = found("evaluate", "m.safetensors", "--readout", "units,linear")
+    assert set(evaluated) > {"accuracy_units", "accuracy_linear", "cross_entropy_nats"}
+    # Reading has a key of its own: another seed, other spikes; the same seed, the same.
+    again = found("evaluate", "m.safetensors", "--seed", 0)
+    other = found("evaluate", "m.safetensors", "--seed", 1)
+    assert again["prior_distance"] == evaluated["prior_distance"] != other["prior_distance"]
+    assert found("quantise", "m.safetensors")["clipped_weights"] == 0
+    assert found("plan", "m.safetensors", "--chip", "loihi2")
+    written = found("export", "m.safetensors", "--format", "npz", "--output", "m.npz")
+    assert written == {"written": str((tmp_path / "m.npz").resolve())}
+    assert found("import", "m.npz", "--output", "again.safetensors")["written"]
+    measured = found("bench", "speed", "--dataset", "digits", "--units", 10, "--seeds", 1)
+    assert "samples/s learning" in " ".join(measured["speed"])

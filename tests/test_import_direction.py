@@ -29,7 +29,9 @@ COMMANDS = {
     "deployment_commands",
     "experiment_commands",
     "training_commands",
+    "show_command",
     "sweep_command",
+    "verification_commands",
 }
 CIRCUIT = {"circuit_params", "circuit", "circuit_constants"}
 TRAINING = {"samples", "initialization", "checkpoint", "_checkpoint_keeper", "training"}
@@ -56,7 +58,12 @@ ALLOWED: dict[str, set[str]] = {
     "circuit": LEAVES | {"circuit_params", "encoding"},
     "circuit_constants": CORE | CIRCUIT,
     "calibration": LEAVES | CIRCUIT,
-    "recording": LEAVES,
+    "recording": LEAVES | {"serialization"},
+    "_recording_size": LEAVES,
+    "_neo_block": LEAVES,
+    "_nwb": LEAVES | {"_neo_block"},
+    "neuro": LEAVES | {"_neo_block", "_nwb", "serialization"},
+    "recording_parts": LEAVES | {"recording", "samples", "serialization"},
     "data": {"errors", "validation"},
     "serialization": LEAVES,
     "samples": LEAVES,
@@ -67,7 +74,8 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": LEAVES | {"theory", "samples"},
     "mixture": CORE | {"serialization"} | TRAINING,
     "rate": CORE | {"mixture", "samples"},
-    "spiking": CORE | {"mixture", "samples", "serialization", "backends", "conversion"},
+    "spiking": CORE
+    | {"mixture", "samples", "serialization", "backends", "conversion", "_recording_size"},
     "backends": LEAVES | {"recording"},
     "backends.brian2": {"params"},
     "backends.brian2_circuit": {"circuit_params", "backends.brian2"},
@@ -95,9 +103,14 @@ ALLOWED: dict[str, set[str]] = {
     | CIRCUIT
     | {"networks", "_lava_compat", "backends._lava_worker", "backends.lava"},
     "deployment": CORE | CIRCUIT | ESTIMATORS | {"processes"},
-    "deployment_commands": CORE | CIRCUIT | ESTIMATORS | {"_options"},
+    "deployment_commands": CORE | CIRCUIT | ESTIMATORS | {"_options", "training_commands"},
     "plots": LEAVES | {"theory", "recording"},
     "bench": CORE | ESTIMATORS | {"_timing"},
+    "show": CORE | ESTIMATORS | {"backends.event"},
+    "show_command": LEAVES | {"_options"},
+    "verification_commands": CORE
+    | ESTIMATORS
+    | {"_options", "plots", "training_commands", "verification"},
     "_options": {"data"},
     "training_commands": CORE | ESTIMATORS | TRAINING | {"_options"},
     "sweep": CORE | ESTIMATORS | {"_workers"},
@@ -108,15 +121,19 @@ ALLOWED: dict[str, set[str]] = {
     "sweep_command": LEAVES | {"_options"},
     "peers": CORE | ESTIMATORS | TRAINING | {"", "_timing"},
     "bench_command": CORE | ESTIMATORS | {"_options", "bench"},
-    "cli": CORE | ESTIMATORS | TRAINING | COMMANDS | {"", "bench", "plots", "verification"},
+    "cli": COMMANDS | {""},
     "": CORE | ESTIMATORS | TRAINING,
 }
-ALLOWED["verification"] = set(ALLOWED) - {"cli"}  # the one place that sees several rungs
+ALLOWED["verification"] = set(ALLOWED) - COMMANDS - {"cli"}  # the one place that sees several rungs
 
 # Inside functions and for type checkers only: backends are optional, a file names its estimator.
 LAZY: dict[str, set[str]] = {
     "spiking": {"backends.event", "backends.lava", "backends.brian2"},
     "serialization": {"mixture", "rate", "spiking"},
+    "recording": {"_neo_block"},
+    "_neo_block": {"recording"},
+    "recording_parts": {"spiking", "_neo_block", "_nwb", "neuro"},
+    "show_command": {"data", "serialization", "show"},
     "_checkpoint_keeper": {""},
     "sweep": {""},
     "sweep_command": {"sweep"},

@@ -485,3 +485,16 @@ def test_a_layer_runs_in_a_users_own_network(tmp_path: Path) -> None:
     )
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.endswith("done\n")
+
+
+@pytest.mark.lava
+def test_lava_can_be_imported_after_others_have_used_processes() -> None:
+    script = """
+import multiprocessing
+multiprocessing.set_start_method("fork")
+import softhebb_spiking.processes
+print(multiprocessing.get_start_method())
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "fork\n", done.stderr

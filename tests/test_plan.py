@@ -308,7 +308,7 @@ def test_activity_and_energy_of_a_circuit_by_hand() -> None:
 
 @pytest.mark.parametrize("chip", CHIPS)
 def test_reports(chip: str, tmp_path: Path) -> None:
-    from softhebb_spiking.plots import core_map_figure
+    from softhebb_spiking.plots import core_map
 
     found = plan(circuit(6400, learning="none"), chip)
     text, data = plan_as_text(found), json.loads(json.dumps(plan_as_dict(found)))
@@ -317,7 +317,7 @@ def test_reports(chip: str, tmp_path: Path) -> None:
     assert f"{len(found.cores)} cores" in text
     assert "not measured" in text
     assert all(item["source"] for item in data["sources"])
-    figure = core_map_figure(found)
+    figure = core_map(found).figure
     figure.savefig(tmp_path / "map.png")
     squares = sum(len(axes.patches) for axes in figure.axes)
     assert squares == min(found.n_chips, 16) * int(found.chip.limit("cores_per_chip"))

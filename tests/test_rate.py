@@ -16,6 +16,7 @@ from softhebb_spiking import SoftHebb, UnitLabelClassifier, load_dataset, theory
 
 Matrix = NDArray[np.float64]
 
+
 def naive(
     X: Matrix,
     weights: Matrix,

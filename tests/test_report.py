@@ -341,7 +341,7 @@ def test_error_lost_in_noise_has_no_fitted_line() -> None:
     for errors, n_lost in (([0.1, 0.05, 0.025], 0), ([0.1, 0.05, 1e-150], 1), ([1e-150] * 3, 3)):
         axes = Figure().subplots()
         loads = np.array([2.0, 4.0, 8.0])
-        plots.convergence(axes, loads, np.array(errors), order=-1.0, rung="event")
+        plots.convergence(loads, np.array(errors), order=-1.0, rung="event", ax=axes)
         labels = [text.get_text() for text in axes.get_legend().get_texts()]
         assert ("event, lost in sampling noise" in labels) == (n_lost > 0)
         assert ("event, fitted order −1.00" in labels) == (n_lost == 0)

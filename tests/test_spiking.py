@@ -33,6 +33,7 @@ SMALL: dict[str, Any] = {
     "random_state": 0,
 }
 
+
 def problem(n_samples: int = 12) -> tuple[Matrix, Matrix, Matrix]:
     rng = np.random.default_rng(0)
     log_prior = np.log(rng.dirichlet(np.full(3, 5.0)))

@@ -156,7 +156,7 @@ def _npz_bytes(model: Any) -> bytes:
 def _read_graph(file: Path) -> Any:
     """Return the graph in a NIR file, after a look at how much memory it would take."""
     nir = require_nir()
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     try:
         with h5py.File(file) as opened:

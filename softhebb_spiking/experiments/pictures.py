@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softhebb_spiking import plots
-from softhebb_spiking.experiments.statistics import Interval
 from softhebb_spiking.validation import FloatArray
 
 if TYPE_CHECKING:
@@ -19,12 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Layout = Literal["constrained", "compressed"]
-COLORS: Mapping[str, str] = MappingProxyType(
-    {**plots.COLORS, "hard": "#E69F00", "backprop": "#999999", "backprop, repeated": "#BBBBBB"}
-)
-MARKERS: Mapping[str, str] = MappingProxyType(
-    {**plots.MARKERS, "hard": "v", "backprop": "x", "backprop, repeated": "+"}
-)
+COLORS = plots.COLORS
 LABELS: Mapping[str, str] = MappingProxyType(
     {
         "hard": "hard WTA (rate)",
@@ -53,20 +47,7 @@ def curves(axes: Axes, x: Sequence[float], by_network: Mapping[str, Any]) -> Non
     by_network : mapping of str to array_like of shape (n_seeds, n_points)
         For each network, a row of ordinates for each seed.
     """
-    for network, rows in by_network.items():
-        found = [Interval.of(column) for column in np.asarray(rows, dtype=np.float64).T]
-        look: dict[str, Any] = {"color": COLORS[network]}
-        axes.plot(
-            x,
-            [one.mean for one in found],
-            marker=MARKERS[network],
-            markersize=4,
-            label=LABELS.get(network, network),
-            **look,
-        )
-        if found[0].n_seeds > 1:
-            low, high = [one.low for one in found], [one.high for one in found]
-            axes.fill_between(x, low, high, alpha=0.18, linewidth=0, **look)
+    plots.learning_curves(x, by_network, labels=LABELS, xlabel="", ylabel="", ax=axes)
 
 
 def images(axes: Axes, rows: Sequence[NDArray[Any]], labels: Sequence[str]) -> None:
@@ -81,15 +62,12 @@ def images(axes: Axes, rows: Sequence[NDArray[Any]], labels: Sequence[str]) -> N
     labels : sequence of str
         One for each row.
     """
-    height, width = rows[0].shape[1:]
-    gap = max(1, width // 10)
-    n_columns = max(len(row) for row in rows)
-    mosaic = np.full((len(rows) * (height + gap) - gap, n_columns * (width + gap) - gap), np.nan)
-    for i, row in enumerate(rows):
-        for j, image in enumerate(row):
-            mosaic[i * (height + gap) :, j * (width + gap) :][:height, :width] = image
+    height = rows[0].shape[1]
+    mosaic = plots.mosaic(rows)
     axes.imshow(mosaic, cmap="gray_r", vmin=0.0, vmax=255.0, interpolation="nearest")
-    centres = [i * (height + gap) + 0.5 * (height - 1) for i in range(len(rows))]
+    # The last row has no gap beneath.
+    pitch = (len(mosaic) - height) / max(1, len(rows) - 1)
+    centres = [i * pitch + 0.5 * (height - 1) for i in range(len(rows))]
     axes.set_yticks(centres, labels)
     axes.set_xticks([])
     axes.tick_params(length=0)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import logsumexp
 
 from softhebb_spiking import plots, theory
 from softhebb_spiking.backends import event
 from softhebb_spiking.encoding import psp_gain
 from softhebb_spiking.params import NetworkParams, Run, RunResult
+from softhebb_spiking.recording import Recording
 from softhebb_spiking.validation import FloatArray, IntArray
 from softhebb_spiking.verification import expected_update, learning
 from softhebb_spiking.verification._statistics import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MAX_HELD_OUT = 2000
 _N_CHUNKS = 20
+_POSITIONS: tuple[Literal["original", "active"], ...] = ("original", "active")
 # A sample is drawn whose winner gets about this share, so that there is something to share out.
 _SHARE_OF_WINNER = 0.6
 
@@ -43,7 +44,22 @@ def figures(verification: Verification) -> dict[str, Figure]:
     if verification.budget:
         drawers["budget"] = _budget
     with matplotlib.rc_context(plots.STYLE):
-        return {name: draw(verification) for name, draw in drawers.items()}
+        return {name: _laid_out(draw(verification)) for name, draw in drawers.items()}
+
+
+def _laid_out(figure: Figure) -> Figure:
+    """Return the figure with its Axes where the layout puts them, to six digits.
+
+    The last digits that the layout finds change from one time to the next, and with them names
+    inside the picture.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        places = {which: axes.get_position(original=which == "original") for which in _POSITIONS}
+        for which, place in places.items():
+            axes.set_position(np.round(place.bounds, 6).tolist(), which=which)
+    return figure
 
 
 def _new_figure(width: float, height: float) -> Figure:
@@ -84,16 +100,10 @@ def _raster(verification: Verification) -> Figure:
     winner = ladder.rate.predict_proba(run.samples).max(axis=1)
     chosen = whole_course(run.network, run, int(np.abs(winner - _SHARE_OF_WINNER).argmin()))
     result = event.simulate(chosen)
-    x = result.probes["drive"][0] / run.network.temperature + run.log_prior
+    # Settling was read, for its probes; it is settling all the same.
+    recording = replace(Recording.from_result(chosen, result, "event"), params=run.network)
     figure = _new_figure(10.4, 6.6)
-    plots.raster(
-        figure,
-        result.input_spikes[:, 1:],
-        result.output_spikes[:, 1:],
-        result.probes["inhibition"][0],
-        np.asarray(logsumexp(x, axis=1)),
-        run.network,
-    )
+    plots.raster(recording, ax=figure.subplots())
     return figure
 
 
@@ -105,9 +115,8 @@ def _fields(verification: Verification) -> Figure:
     weights = {rung: learning.learned(rate, found).weights for rung, found in results.items()}
     figure = _new_figure(10.4, 0.55 + 0.5 * (1 + len(weights)))
     prior = np.exp(rate.log_prior_)
-    plots.receptive_fields(
-        figure, {"rate": rate.weights_, **weights}, prior, ladder.data.image_shape
-    )
+    shape, fields = ladder.data.image_shape, {"rate": rate.weights_, **weights}
+    plots.receptive_fields(fields, shape, prior=prior, ax=figure.subplots())
     return figure
 
 
@@ -121,7 +130,7 @@ def _posterior(verification: Verification) -> Figure:
         distance = total_variation(measured, y).mean()
         floor = sampling_floor(y, counts.sum(axis=1)).mean()
         title = f"{rung}, {len(y)} samples\nmean TV {distance:.3f}, sampling alone {floor:.3f}"
-        plots.posterior_scatter(axes, y, measured, rung=rung, title=title)
+        plots.posterior_scatter(y, measured, rung=rung, title=title, ax=axes)
     return figure
 
 
@@ -139,7 +148,8 @@ def _update(verification: Verification) -> Figure:
         target, measured = target / n_shown, measured / n_shown
         slope = slope_through_origin(target, measured)
         title = f"{rung}, {n_shown} presentations"
-        plots.update_regression(axes, target, measured, slope=slope, rung=rung, title=title)
+        look: dict[str, Any] = {"rung": rung, "title": title, "ax": axes}
+        plots.update_regression(target, measured, slope=slope, **look)
     return figure
 
 
@@ -147,7 +157,7 @@ def _convergence(verification: Verification) -> Figure:
     found = expected_update.convergence(verification.ladder, "event", verification.results)
     figure = _new_figure(5.2, 3.9)
     plots.convergence(
-        figure.subplots(), found.spikes_per_psp, found.errors, order=found.order, rung="event"
+        found.spikes_per_psp, found.errors, order=found.order, rung="event", ax=figure.subplots()
     )
     return figure
 
@@ -158,11 +168,11 @@ def _budget(verification: Verification) -> Figure:
     measures = {
         "TV of spike counts and softmax": [row.total_variation for row in rows],
         "slope of the mean update": [row.slope for row in rows],
-        "accuracy, %": [100 * row.accuracy for row in rows],
+        "accuracy (%)": [100 * row.accuracy for row in rows],
     }
     panels = figure.subplots(1, len(measures), sharey=True)
-    for axes, (title, values) in zip(panels, measures.items(), strict=True):
-        plots.budget(axes, [row.name for row in rows], values, title=title)
+    for axes, (measure, values) in zip(panels, measures.items(), strict=True):
+        plots.budget([row.name for row in rows], values, measure=measure, ax=axes)
     return figure
 
 
@@ -181,7 +191,7 @@ def _likelihood(verification: Verification) -> Figure:
             value = theory.cross_entropy(held_out, result.weights, result.log_prior, tau)
             ends[rung] = (int(shown[-1]), value)
     figure = _new_figure(5.2, 3.9)
-    plots.likelihood(figure.subplots(), curves, ends)
+    plots.likelihood(curves, ends, ax=figure.subplots())
     return figure
 
 

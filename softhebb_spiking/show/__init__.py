@@ -1,0 +1,1 @@
+"""A local page where a person draws an image and watches populations compete for it."""
