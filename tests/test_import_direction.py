@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "philox": set(),
     "_compiled": set(),
     "_timing": set(),
+    "_intervals": LEAVES,
     "_workers": set(),
     "_pages": {""},
     "_lava_compat": {"errors"},
@@ -104,7 +105,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"networks", "_lava_compat", "backends._lava_worker", "backends.lava"},
     "deployment": CORE | CIRCUIT | ESTIMATORS | {"processes"},
     "deployment_commands": CORE | CIRCUIT | ESTIMATORS | {"_options", "training_commands"},
-    "plots": LEAVES | {"theory", "recording"},
+    "plots": LEAVES | {"_intervals", "theory", "recording"},
     "bench": CORE | ESTIMATORS | {"_timing"},
     "show": CORE | ESTIMATORS | {"backends.event"},
     "show_command": LEAVES | {"_options"},
@@ -116,7 +117,7 @@ ALLOWED: dict[str, set[str]] = {
     "sweep": CORE | ESTIMATORS | {"_workers"},
     "experiments": CORE
     | ESTIMATORS
-    | {"", "_pages", "_workers", "initialization", "plots", "samples"},
+    | {"", "_intervals", "_pages", "_workers", "initialization", "plots", "samples"},
     "experiment_commands": LEAVES | {"_options"},
     "sweep_command": LEAVES | {"_options"},
     "peers": CORE | ESTIMATORS | TRAINING | {"", "_timing"},

@@ -120,7 +120,7 @@ def line(ax: Axes, label: str) -> Any:
 
 def test_every_public_picture_is_tried() -> None:
     no_pictures = {"COLORS", "MARKERS", "STYLE", "demo_figure"}
-    equations = {"mean_and_interval", "mosaic", "smoothed_rates"}
+    equations = {"mosaic", "smoothed_rates"}
     assert set(PICTURES) == set(plots.__all__) - no_pictures - equations
 
 

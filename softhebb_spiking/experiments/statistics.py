@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from scipy.stats import t as student
+from softhebb_spiking._intervals import students_interval
 
 HOLDS, DOES_NOT, UNDECIDED = "holds", "does not hold", "undecided"
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,8 @@ class Interval:
     @classmethod
     def of(cls, values: Sequence[float]) -> Interval:
         """Return the interval of one number for each seed."""
-        numbers = np.asarray(values, dtype=np.float64)
-        mean, n = float(numbers.mean()), len(numbers)
-        if n < 2:
-            return cls(mean, -math.inf, math.inf, n)
-        error = float(numbers.std(ddof=1)) / math.sqrt(n)
-        half = float(student.ppf(0.5 + 0.5 * CONFIDENCE, n - 1)) * error
-        return cls(mean, mean - half, mean + half, n)
+        mean, low, high = students_interval(values)
+        return cls(float(mean), float(low), float(high), len(values))
 
     def against(self, bound: float) -> str:
         """Return whether the mean is greater than `bound`, as far as the interval can tell."""

@@ -19,7 +19,6 @@ from softhebb_spiking.plots.comparison import (
     budget,
     confusion_matrix,
     learning_curves,
-    mean_and_interval,
     posterior_scatter,
 )
 from softhebb_spiking.plots.demo import demo_figure
@@ -40,7 +39,6 @@ __all__ = [
     "demo_figure",
     "learning_curves",
     "likelihood",
-    "mean_and_interval",
     "mosaic",
     "population_rates",
     "posterior_scatter",

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 from sklearn import metrics
 
+from softhebb_spiking._intervals import students_interval
 from softhebb_spiking.plots.style import COLORS, MARKERS, REFERENCE_COLOR, as_array, canvas, look
 from softhebb_spiking.validation import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_CONFIDENCE = 0.95
 
 
 def posterior_scatter(
@@ -63,24 +61,6 @@ def posterior_scatter(
     return axes
 
 
-def mean_and_interval(rows: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return mean over seeds and both ends of Student's interval of 95 %.
-
-    Parameters
-    ----------
-    rows : array_like of shape (n_seeds, n_points)
-        At least two seeds.
-
-    Returns
-    -------
-    mean, low, high : ndarray of shape (n_points,)
-    """
-    values = np.asarray(rows, dtype=np.float64)
-    quantile = stats.t.ppf(0.5 + 0.5 * _CONFIDENCE, len(values) - 1)
-    mean, half = values.mean(axis=0), quantile * stats.sem(values, axis=0)
-    return mean, mean - half, mean + half
-
-
 def learning_curves(
     x: ArrayLike,
     by_network: Mapping[str, Any],
@@ -124,7 +104,7 @@ def learning_curves(
             mean = found.mean(axis=0)
             axes.plot(points, mean, color=color, marker=marker, ms=4, label=label)
             if len(found) > 1:
-                _, low, high = mean_and_interval(found)
+                _, low, high = students_interval(found)
                 axes.fill_between(points, low, high, color=color, alpha=0.18, linewidth=0)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         if ax is None:
