@@ -209,7 +209,7 @@ def _trials_table(shown: Presentations) -> Any:
     onsets = shown.onsets()
     columns = {
         "sample": ("number of the sample that is shown", list(shown.samples)),
-        "read_time": ("from here on spikes count, seconds", _seconds(shown, onsets + settle)),
+        "read_time": ("after it spikes are read, seconds", _seconds(shown, onsets + settle)),
     }
     if shown.labels is not None:
         columns["label"] = ("label of the sample", list(shown.labels))
@@ -282,7 +282,7 @@ def _unit_annotations(columns: Mapping[str, Any], row: int) -> dict[str, Any]:
 
 
 def _identifier(shown: Presentations, more: bytes) -> str:
-    """Return a name for the content: the same recording has the same."""
+    """Return a name for the content: the same recording, written in the same way, has the same."""
     digest = hashlib.sha256(
         json.dumps([dict(shown.annotations), list(shown.samples), shown.labels]).encode()
     )

@@ -30,6 +30,7 @@ from softhebb_spiking.validation import check_choice, check_integer, check_real
 
 _DOES_NOT_FIT = 1
 _CIRCUIT_SAMPLES = 5000
+_ACTIVITY_SAMPLES = 20
 # Far below what makes the loop ring, so that simulators with other delays on the way agree.
 _STEADY_FEEDBACK = 0.006
 _PICTURES = (".png", ".svg", ".pdf")
@@ -53,7 +54,9 @@ def plan(
         str | None, typer.Option(help="on the chip: none, two-factor or three-factor")
     ] = None,
     dataset: OptionalDataset = None,
-    samples: Annotated[int, typer.Option(help="of the data set, to measure activity on")] = 20,
+    samples: Annotated[
+        int | None, typer.Option(help="of the data set, to measure activity on; 20 by default")
+    ] = None,
     max_chips: Annotated[int | None, typer.Option(help="chips that there are")] = None,
     picture: Annotated[Path | None, typer.Option(help="draw the core map (.png or .svg)")] = None,
     as_json: JsonOption = False,
@@ -67,7 +70,10 @@ def plan(
     from softhebb_spiking.deployment.report import plan_as_dict, plan_as_text
 
     load_chip(chip)  # names the known ones
-    check_integer("samples", samples, 1)
+    if samples is not None:
+        check_integer("samples", samples, 1)
+        if dataset is None:
+            raise ValueError("--samples needs --dataset, whose samples they are.")
     if max_chips is not None:
         check_integer("max-chips", max_chips, 1)
     form = check_choice("form", form or _DEFAULT_FORMS[chip], FORMS)
@@ -78,7 +84,7 @@ def plan(
     layer = with_seed(_spiking(load_model(model)), seed)
     recording = None
     if dataset is not None:
-        shown = _samples_for(layer, dataset, data_root)[:samples]
+        shown = _samples_for(layer, dataset, data_root)[: samples or _ACTIVITY_SAMPLES]
         recording = layer.record(shown)
     circuit = _circuit(layer, None) if form == "circuit" else None
     if circuit is None:
@@ -154,8 +160,8 @@ def export_command(
         circuit = _circuit(
             _spiking(found), shown, **{k: value for k, value in given.items() if value is not None}
         )
-    elif (dataset, gain, population_size) != (None, None, None):
-        raise ValueError("dataset, gain and population_size are for format 'nir'.")
+    elif (dataset, gain, population_size, seed) != (None, None, None, 0):
+        raise ValueError("dataset, gain, population_size and seed are for format 'nir'.")
     export_model(found, output, format_, circuit, seed=seed)
     _print_written(output, as_json=as_json)
 

@@ -11,7 +11,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import assert_all_finite, check_is_fitted, column_or_1d
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
 
 from softhebb_spiking import theory
 from softhebb_spiking.samples import CHUNK_SAMPLES, ArraySamples
@@ -29,7 +34,7 @@ class _Reader(ClassifierMixin, BaseEstimator):
         try:
             check_is_fitted(self.estimator)
         except NotFittedError:
-            return clone(self.estimator).fit(X)
+            return clone(self.estimator).fit(X, None)
         return self.estimator
 
     @property
@@ -97,6 +102,7 @@ class UnitLabelClassifier(_Reader):
             If the numbers of samples and labels differ.
         """
         labels = _class_labels(y)
+        check_consistent_length(X, labels)
         layer = self._fit_layer(X)
         return self._fit_posterior(layer, layer.predict_proba(X), labels)
 
@@ -212,18 +218,23 @@ class LinearReadout(_Reader):
 
         check_real("temperature", self.temperature, 0.0, low_open=True)
         labels = _class_labels(y)
+        check_consistent_length(X, labels)
         readout = LogisticRegression(C=self.regularization, max_iter=self.max_iter)
-        self.estimator_ = self._fit_layer(X)
+        layer = self._fit_layer(X)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # it may stop early
-            self.readout_ = readout.fit(self.features(X), labels)
+            readout.fit(self._features(layer, X), labels)
+        self.estimator_, self.readout_ = layer, readout
         self.classes_ = readout.classes_
         self.n_iter_ = int(readout.n_iter_.max())
         return self
 
     def features(self, X: Any) -> NDArray[np.float32]:
         """Return √y of each sample, shape (n_samples, n_units), in single precision."""
-        layer = self.estimator_
+        check_is_fitted(self)
+        return self._features(self.estimator_, X)
+
+    def _features(self, layer: Any, X: Any) -> NDArray[np.float32]:
         samples: ArraySamples = layer._array_samples(X)
         found = np.empty((samples.n_samples, len(layer.weights_)), np.float32)
         start = 0

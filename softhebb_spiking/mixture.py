@@ -35,14 +35,8 @@ from softhebb_spiking.validation import (
     unit_norm_samples,
 )
 
-_STATE = (
-    "weights_",
-    "log_prior_",
-    "n_features_in_",
-    "feature_names_in_",
-    "n_samples_seen_",
-    "weight_scales_",
-)
+_LEARNED = ("weights_", "log_prior_", "n_features_in_", "n_samples_seen_", "weight_scales_")
+_STATE = (*_LEARNED, "feature_names_in_")
 
 MixtureT = TypeVar("MixtureT", bound="SoftHebbMixture")
 
@@ -162,7 +156,7 @@ class SoftHebbMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         initial = initial_weights, initial_log_prior
         keeper = None
         if checkpoint is not None:
-            keeper = CheckpointKeeper(checkpoint, self, samples, initial, _STATE)
+            keeper = CheckpointKeeper(checkpoint, self, samples, initial, _LEARNED)
         schedule = Schedule(n_epochs=self.n_epochs, n_samples=samples.n_samples, falling=True)
         with self._unchanged_on_failure():
             for name in _STATE:

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +14,7 @@ import numpy as np
 
 from softhebb_spiking._neo_block import PACKAGE, Presentations, as_block, as_presentations, require
 from softhebb_spiking._nwb import read_nwb, write_nwb
-from softhebb_spiking.serialization import check_writable_file
+from softhebb_spiking.serialization import whole_file
 from softhebb_spiking.validation import FloatArray, check_choice
 
 if TYPE_CHECKING:
@@ -40,7 +37,8 @@ class SpikeStatistics(NamedTuple):
         Coefficient of variation of the intervals between spikes of a population, zeros among
         them, pooled over samples; NaN below two intervals.
     fano_factor : ndarray of shape (n_trains,)
-        Variance over mean of the spike counts of samples; NaN without spikes.
+        Variance (divided by the number of samples) over mean of the spike counts of samples; NaN
+        without spikes or with one sample.
     synchrony : float
         Mean correlation coefficient of the spike counts per step of two populations, over all
         pairs that are not constant; NaN without such a pair.
@@ -81,18 +79,6 @@ def save_neo(block: neo.Block, path: str | Path) -> None:
             _write_nix(block, scratch)
         else:
             write_nwb(shown, scratch, _dated(block.rec_datetime))
-
-
-@contextlib.contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
-    """Give a path to write at; what is there at the end becomes `target`, unless it fails."""
-    check_writable_file(target)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-        scratch = Path(folder) / target.name
-        yield scratch
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(scratch, target)
 
 
 def load_neo(path: str | Path) -> neo.Block:
@@ -179,7 +165,7 @@ def spike_statistics(block: neo.Block, *, kind: str = "unit") -> SpikeStatistics
         intervals = np.concatenate([isi(part) for part in parts])
         rates.append(float(mean_firing_rate(train).rescale("Hz")))
         variations.append(float(cv(intervals)) if len(intervals) > 1 else np.nan)
-        fanos.append(float(fanofactor(parts)))
+        fanos.append(float(fanofactor(parts)) if len(parts) > 1 else np.nan)
     return SpikeStatistics(
         np.array(rates), np.array(variations), np.array(fanos), _synchrony(trains, shown)
     )
@@ -277,7 +263,12 @@ def _drop_nix_names(block: neo.Block) -> None:
 
 
 def _checked_path(path: str | Path) -> Path:
+    return checked_suffix(path, SUFFIXES)
+
+
+def checked_suffix(path: str | Path, suffixes: Sequence[str]) -> Path:
+    """Return the path if it has one of the suffixes, else raise `ValueError`."""
     target = Path(path)
-    if target.suffix not in SUFFIXES:
-        raise ValueError(f"path must end in {' or '.join(SUFFIXES)}, got {str(target)!r}.")
+    if target.suffix not in suffixes:
+        raise ValueError(f"path must end in {' or '.join(suffixes)}, got {str(target)!r}.")
     return target

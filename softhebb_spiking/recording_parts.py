@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from softhebb_spiking.recording import Recording
 from softhebb_spiking.samples import as_samples
-from softhebb_spiking.serialization import write_whole
-from softhebb_spiking.validation import IntArray, check_integer
+from softhebb_spiking.serialization import whole_file, write_whole
+from softhebb_spiking.validation import IntArray, check_integer, unit_norm_samples
 
 if TYPE_CHECKING:
     from softhebb_spiking.params import Run
@@ -98,7 +99,7 @@ class RecordingParts(Sequence[Recording]):
         Parameters
         ----------
         path : str or Path
-            File to write; it appears whole or not at all.
+            File to write, which ends in ``.nwb``; it appears whole or not at all.
         labels : iterable, optional
             A label for each sample.
         inputs : bool
@@ -107,14 +108,15 @@ class RecordingParts(Sequence[Recording]):
         Raises
         ------
         ValueError
-            If there is not one label for each sample, or no part.
+            If there is not one label for each sample, no part, or the path ends otherwise.
         ImportError
             If pynwb is not installed.
         """
         from softhebb_spiking._neo_block import presentations, require
         from softhebb_spiking._nwb import fill_nwb, write_nwb
-        from softhebb_spiking.neuro import UNDATED, whole_file
+        from softhebb_spiking.neuro import UNDATED, checked_suffix
 
+        target = checked_suffix(path, (".nwb",))
         require("pynwb")
         if not len(self):
             raise ValueError(f"{self.folder} has no part yet that could be written.")
@@ -124,7 +126,7 @@ class RecordingParts(Sequence[Recording]):
         for rows in self._rows(inputs):
             room += np.bincount(rows[:, 2], minlength=len(room))
             digest.update(np.ascontiguousarray(rows).tobytes())
-        with whole_file(Path(path)) as scratch:
+        with whole_file(target) as scratch:
             write_nwb(shown, scratch, UNDATED, room=room, digest=digest.digest())
             fill_nwb(shown, scratch, room, self._rows(inputs))
 
@@ -179,13 +181,17 @@ def record_in_parts(
         If a file cannot be written; no half-written file is left.
     """
     check_integer("samples_per_part", samples_per_part, 1)
-    samples = as_samples(X, n_features=getattr(model, "n_features_in_", None))
+    check_is_fitted(model)
+    model._check_parameters()
+    samples = as_samples(X)
+    model._check_features(X, reset=False)
     target = _new_folder(Path(folder))
     sizes: list[int] = []
     first, key = model.n_samples_seen_ if learn else 0, None
     with model._unchanged_on_failure():
         for chunk in samples.raw_chunks(samples_per_part):
-            run = model.make_run(chunk, learn=learn, probes=probes)
+            shown = unit_norm_samples(chunk, model.n_features_in_)
+            run = model._run_of(shown, learn=learn, probes=probes)
             key = run.seed if key is None else key
             run = replace(run, seed=key, first_sample=first + sum(sizes))
             _recorded(model, run).save(target / part_name(len(sizes)))

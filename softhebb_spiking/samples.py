@@ -188,7 +188,7 @@ def as_samples(
     Parameters
     ----------
     X : array_like of shape (n_samples, n_features), or iterable of such arrays
-        A list or tuple is a stream if its first item is an array of two dimensions.
+        A list or tuple is a stream if its first item has two dimensions.
     n_features : int, optional
         The number of features the network was built for.
     n_samples : int, optional
@@ -219,21 +219,22 @@ def as_samples(
 def is_stream(X: Any) -> bool:
     """Return whether `X` gives batches one after the other, and is no array by itself."""
     if isinstance(X, list | tuple):
-        return len(X) > 0 and isinstance(X[0], np.ndarray) and X[0].ndim == 2
+        return len(X) > 0 and getattr(X[0], "ndim", 0) == 2
     array_like = any(hasattr(X, name) for name in ("__array__", "toarray"))
     return isinstance(X, Iterable) and not array_like and not isinstance(X, str | bytes)
 
 
 def _as_csr(X: Any) -> Any:
     """Return a sparse matrix in rows; its numbers are checked as those of a dense one are."""
-    as_matrix("X", np.empty(X.shape, X.dtype) if 0 in X.shape else X[:1].toarray())
-    return X.tocsr()
+    rows = X.tocsr()
+    as_matrix("X", np.empty(rows.shape, rows.dtype) if 0 in rows.shape else rows[:1].toarray())
+    return rows
 
 
 def _batch_matrix(batch: Any, number: int, n_features: int | None) -> NDArray[Any]:
     """Return a batch as a matrix, or say which one is none."""
     try:
-        rows = as_matrix("X", batch)
+        rows = as_matrix("X", batch.toarray() if issparse(batch) else batch)
     except (TypeError, ValueError) as error:
         raise type(error)(
             f"batch {number} of X is no array of shape (n_samples, n_features): {error} A stream "

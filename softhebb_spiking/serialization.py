@@ -6,9 +6,10 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ def save_model(model: SoftHebbMixture, path: str | Path) -> None:
     }
     if hasattr(model, "weight_scales_"):
         tensors["weight_scales"] = np.ascontiguousarray(model.weight_scales_)
+    if hasattr(model, "feature_names_in_"):
+        metadata["feature_names"] = json.dumps(list(model.feature_names_in_))
     check_writable_file(path)
     write_whole(path, save(tensors, metadata))  # its own save_file makes private files
 
@@ -101,11 +104,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name
-    finally:
-        os.close(folder)
+    _fsync_folder(target.parent)
 
 
 def remove_scratch_files(path: str | Path) -> None:
@@ -116,9 +115,56 @@ def remove_scratch_files(path: str | Path) -> None:
     target = Path(path)
     for item in target.parent.iterdir():
         if item.name.startswith(_scratch_prefix(target)):
-            with contextlib.suppress(OSError), item.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                item.unlink(missing_ok=True)
+            with contextlib.suppress(OSError), _locked(item):
+                shutil.rmtree(item) if item.is_dir() else item.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Give a path to write at, for libraries that open files themselves; see `write_whole`.
+
+    Parameters
+    ----------
+    target : Path
+        What the file becomes at the end, unless writing fails.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    check_writable_file(target)
+    remove_scratch_files(target)
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=_scratch_prefix(target)) as folder,
+        _locked(Path(folder)),
+    ):
+        scratch = Path(folder) / target.name
+        yield scratch
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(scratch, target)
+        _fsync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder; raise `OSError` if another process holds it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _fsync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _open_scratch_file(target: Path) -> IO[bytes]:
@@ -194,9 +240,12 @@ def load_model(path: str | Path) -> Any:
         raise ValueError(
             f"{path} is damaged: it lacks {', '.join(sorted(missing))}; save it again."
         )
-    return restored_model(
+    model = restored_model(
         metadata["class"], metadata["params"], int(metadata["n_samples_seen"]), tensors
     )
+    if "feature_names" in metadata:
+        model.feature_names_in_ = np.array(json.loads(metadata["feature_names"]), dtype=object)
+    return model
 
 
 def restored_model(

@@ -38,8 +38,6 @@ def show(
     """Draw a digit on a local page and watch populations compete; Ctrl-C ends it.
 
     A rate model is shown by the event rung with its weights. Only this machine can open the page.
-
-    softhebb-spiking show mnist.safetensors --labels mnist
     """
     try:
         from softhebb_spiking.show.server import claim_port, serve

@@ -247,7 +247,13 @@ class SpikingSoftHebb(SoftHebbMixture):
             For `softhebb_spiking.networks.SoftHebbNetwork`, for `build_network` of the Brian2
             backend, or for any backend's `simulate`.
         """
-        samples = self._check_samples(X)
+        given = {"input_spikes": input_spikes, "output_spikes": output_spikes}
+        return self._run_of(self._check_samples(X), learn=learn, probes=probes, **given)
+
+    def _run_of(
+        self, samples: FloatArray, *, learn: bool, probes: Sequence[str], **given: Any
+    ) -> Run:
+        """Return the run of unit-norm samples that starts where the estimator is."""
         if not isinstance(learn, bool | np.bool_):
             raise TypeError(f"learn must be True or False, got {learn!r}.")
         return self._run(
@@ -255,9 +261,8 @@ class SpikingSoftHebb(SoftHebbMixture):
             np.full(len(samples), float(learn)),
             self._seed(learn=bool(learn)),
             first_sample=self.n_samples_seen_ if learn else 0,
-            input_spikes=input_spikes,
-            output_spikes=output_spikes,
             probes=tuple([probes] if isinstance(probes, str) else probes),
+            **given,
         )
 
     def to_fixed(self, **changes: Any) -> tuple[SpikingSoftHebb, ConversionReport]:

@@ -99,26 +99,32 @@ def train(
         "n_epochs": epochs,
         "random_state": seed,
     }
+    spiking: dict[str, Any] = {
+        "rounding": rounding,
+        "inhibition": inhibition,
+        "n_steps": n_steps,
+        "settle_steps": settle_steps,
+        "max_probability": max_probability,
+        "psp_tau_ms": psp_tau_ms,
+        "total_rate": total_rate,
+        "population_size": population_size,
+    }
+    if rung != "event":
+        _refuse_without_effect(rung, {"threads": threads})
     model: Any
     if rung == "rate":
         if arithmetic != "float":
             raise ValueError(
                 "the rate rung is floating point; --arithmetic fixed needs event or lava."
             )
+        _refuse_without_effect(rung, spiking)
         model = SoftHebb(units, **common)
     else:
         model = SpikingSoftHebb(
             units,
             backend=rung,
             arithmetic=arithmetic,
-            rounding=rounding,
-            inhibition=inhibition,
-            n_steps=n_steps,
-            settle_steps=settle_steps,
-            max_probability=max_probability,
-            psp_tau_ms=psp_tau_ms,
-            total_rate=total_rate,
-            population_size=population_size,
+            **spiking,
             backend_options={"n_threads": threads} if rung == "event" and threads != 1 else None,
             **common,
         )
@@ -138,6 +144,16 @@ def train(
         return
     console.print(f"{shown} samples in {elapsed:.1f} s, {shown / elapsed:.0f} per second")
     console.print(f"model: {output.resolve()}", soft_wrap=True)
+
+
+def _refuse_without_effect(rung: str, given: dict[str, Any]) -> None:
+    """Raise if an option that the rung does not have was given another value than its default."""
+    defaults = {**_DEFAULTS.get_params(), "threads": 1}
+    named = [
+        f"--{name.replace('_', '-')}" for name, value in given.items() if value != defaults[name]
+    ]
+    if named:
+        raise ValueError(f"the {rung} rung has no {', '.join(named)}; leave that out.")
 
 
 def _checkpoint(

@@ -93,7 +93,7 @@ def as_matrix(name: str, values: Any) -> NDArray[Any]:
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} must hold real numbers.")
     if array.dtype.kind == "O":
-        array = array.astype(np.float64)  # numpy says which entry is no number
+        array = _as_numbers(name, array)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must hold real numbers, got an array of dtype {array.dtype}; "
@@ -111,6 +111,22 @@ def as_matrix(name: str, values: Any) -> NDArray[Any]:
             f"required: pass at least one {needed}."
         )
     return array
+
+
+def _as_numbers(name: str, values: NDArray[Any]) -> FloatArray:
+    """Return Python objects as floats, or say which one is no number."""
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        for place, value in np.ndenumerate(values):
+            try:
+                float(value)
+            except (TypeError, ValueError) as error:
+                where = ", ".join(map(str, place))
+                raise type(error)(
+                    f"{name} must hold real numbers, at [{where}]: {error}."
+                ) from error
+        raise
 
 
 def as_float_matrix(name: str, values: Any) -> FloatArray:

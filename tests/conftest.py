@@ -211,7 +211,7 @@ BAD_SAMPLES: dict[str, tuple[Any, type[Exception], tuple[str, ...]]] = {
     ),
     "strings": ([["a", "b", "c", "d"]], TypeError, ("X must hold real numbers", "<U1", "float")),
     "complex": ([[1j, 1.0, 0.0, 2.0]], ValueError, ("Complex data", "X must hold real numbers")),
-    "objects": ([[{}, 1.0, 0.0, 2.0]], TypeError, ("number, not 'dict'",)),
+    "objects": ([[{}, 1.0, 0.0, 2.0]], TypeError, ("at [0, 0]", "number, not 'dict'")),
     "missing": ([[None, 1.0, 0.0, 2.0]], ValueError, ("X must be finite", "row 0, feature 0")),
     "no rows": (np.empty((0, 4)), ValueError, ("X is empty", "(0, 4)", "at least one row")),
     "no features": (np.empty((4, 0)), ValueError, ("X is empty", "(4, 0)", "one feature")),

@@ -61,6 +61,15 @@ def _error_line(capsys):
             "temperature=1e-06 does not fit",
         ),
         (["verify", "--dataset", "mnist", "--data-root", "."], "found no file train-images"),
+        (
+            ["train", "--rung", "rate", "--n-steps", "9", "--rounding", "shared", "--output", "m"],
+            "the rate rung has no --rounding, --n-steps; leave that out",
+        ),
+        (
+            ["train", "--rung", "lava", "--threads", "2", "--output", "m"],
+            "lava rung has no --threads",
+        ),
+        (["plan", "m", "--chip", "loihi2", "--samples", "5"], "--samples needs --dataset"),
     ],
 )
 def test_user_errors_are_one_line_and_exit_2(monkeypatch, capsys, tmp_path, arguments, fragment):

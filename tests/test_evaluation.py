@@ -67,8 +67,10 @@ def test_separable_classes_are_read_without_error() -> None:
 
 def test_labels_must_match_the_samples() -> None:
     classifier = UnitLabelClassifier(Fixed(POSTERIOR))
-    with pytest.raises(ValueError, match="one label for each of 4 samples, got shape"):
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[4, 3\]"):
         classifier.fit(X, LABELS[:3])
+    with pytest.raises(ValueError, match="one label for each of 4 samples, got shape"):
+        classifier.fit_posterior(POSTERIOR, LABELS[:3])
     for labels in ("cat", np.stack([LABELS, LABELS])):
         with pytest.raises(ValueError, match="y should be a 1d array"):
             classifier.fit(X, labels)

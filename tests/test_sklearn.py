@@ -1,20 +1,31 @@
 """The estimators keep scikit-learn's contract: its own checks, pipelines, searches, data frames."""
 
 import pickle
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from softhebb_spiking import LinearReadout, SoftHebb, SpikingSoftHebb, UnitLabelClassifier
-from softhebb_spiking.data import load_dataset
+from softhebb_spiking import (
+    Checkpoint,
+    LinearReadout,
+    SoftHebb,
+    SpikingSoftHebb,
+    UnitLabelClassifier,
+    load_dataset,
+    load_model,
+)
+from softhebb_spiking.recording_parts import record_in_parts
 
 DIGITS = load_dataset("digits")
 X = np.round(16 * DIGITS.X_train[:300]).astype(np.uint8)
@@ -60,7 +71,10 @@ def test_scikit_learn_contract(estimator: Any, check: Any) -> None:
 
 
 @pytest.mark.parametrize("estimator", [RATE, EVENT], ids=lambda one: type(one).__name__)
-@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array", "csc_array", "coo_array"])
+@pytest.mark.parametrize(
+    "kind",
+    ["csr_matrix", "csr_array", "csc_array", "coo_array", "coo_matrix", "bsr_array", "dia_array"],
+)
 def test_sparse_samples_give_the_same_bits(estimator: Any, kind: str) -> None:
     dense = clone(estimator).fit(X)
     given = getattr(sparse, kind)(X)
@@ -69,6 +83,9 @@ def test_sparse_samples_give_the_same_bits(estimator: Any, kind: str) -> None:
     np.testing.assert_array_equal(found.predict_proba(given), dense.predict_proba(X))
     found.partial_fit(given)
     np.testing.assert_array_equal(found.weights_, dense.partial_fit(X).weights_)
+    batches = [given.tocsr()[:100], given.tocsr()[100:]]
+    streamed = clone(estimator).fit(batches, n_samples=len(X))
+    np.testing.assert_array_equal(streamed.weights_, clone(estimator).fit(X).weights_)
 
 
 def test_sparse_samples_are_checked_and_never_made_dense_at_once(
@@ -166,9 +183,54 @@ def test_data_frames_in_and_out() -> None:
     [
         (None, "y should be a 1d array"),
         (np.linspace(0.0, 1.0, 300), "Unknown label type: continuous"),
-        (Y[:-1], "one label for each of 300 samples"),
+        (Y[:-1], "inconsistent numbers of samples"),
     ],
 )
 def test_labels_that_are_no_classes(labels: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         UnitLabelClassifier(clone(RATE)).fit(X, labels)
+
+
+def test_frames_with_checkpoints_and_files(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=[f"pixel {i}" for i in range(X.shape[1])])
+    path = tmp_path / "c"
+    model = clone(RATE).fit(frame, checkpoint=Checkpoint(path, every_samples=100))
+    resumed = clone(RATE).fit(frame, checkpoint=Checkpoint(path, every_samples=100, resume=True))
+    np.testing.assert_array_equal(resumed.weights_, model.weights_)
+    model.save(tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    assert list(again.feature_names_in_) == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names should match"):
+        again.predict(frame[frame.columns[::-1]])
+
+
+def test_a_recording_in_parts_knows_its_features(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X[:20], columns=[f"pixel {i}" for i in range(X.shape[1])])
+    model = clone(EVENT).fit(frame)
+    with pytest.raises(ValueError, match="feature names should match"):
+        record_in_parts(model, frame[frame.columns[::-1]], tmp_path / "a", samples_per_part=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parts = record_in_parts(model, frame, tmp_path / "b", samples_per_part=10)
+    whole = model.record(frame)
+    found = np.concatenate([part.spike_counts for part in parts])
+    np.testing.assert_array_equal(found, whole.spike_counts)
+
+
+def test_a_readout_that_cannot_be_fitted_stays_what_it_was() -> None:
+    reader = LinearReadout(clone(RATE)).fit(X, Y)
+    before = reader.predict_proba(X)
+    for labels, message in ((np.zeros(len(X), int), "class"), (Y[:-1], "inconsistent numbers")):
+        with pytest.raises(ValueError, match=message):
+            reader.fit(X, labels)
+        np.testing.assert_array_equal(reader.predict_proba(X), before)
+    fresh = LinearReadout(clone(RATE))
+    with pytest.raises(ValueError, match="class"):
+        fresh.fit(X, np.zeros(len(X), int))
+    for call in (fresh.predict, fresh.features):
+        with pytest.raises(NotFittedError):
+            call(X)
+    with pytest.raises(NotFittedError):
+        UnitLabelClassifier(FrozenEstimator(clone(RATE))).fit(X, Y)

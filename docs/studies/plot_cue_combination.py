@@ -4,7 +4,8 @@ Two cues combined as Bayes asks
 
 People who see and feel an object weight both cues by their reliability, and are surer with both
 than with either (Ernst and Banks, Nature 415, 2002). Here the spikes of a soft winner-take-all
-layer are samples of the posterior over the hidden position, and are compared with the optimum.
+layer are samples of the posterior over a hidden position. Do they have its mean and variance, and
+is that variance the error that is really made?
 """
 
 # %%
@@ -22,7 +23,12 @@ layer are samples of the posterior over the hidden position, and are compared wi
 # Hence exp(u_k/τ) is a product of two von Mises–Fisher likelihoods, one for each cue, of the
 # *direction* f(· − m_i) about f(· − s), with concentrations κ_i = γ_i / (√2 τ): given s, the cues
 # are independent, and the gain of a population is the reliability of its cue. The optimum is the
-# product of these densities over the grid; it needs no fit and no approximation.
+# product of these densities over the grid; it needs no fit and no approximation. With these weights
+# it is the softmax of the drives, by algebra. What is tested is what spikes make of it: populations
+# that compete through inhibition which hears them late, with noisy drives.
+#
+# How reliable a cue is, is put in by hand, through gain and τ. It is the uncertainty of the model
+# about the world, not a limit of the spikes that come in: those tell the m_i far more precisely.
 #
 # Near its peak C(d) ≈ 1 − d²/4σ_t², so each likelihood is nearly Gaussian with
 # σ_i² = 2σ_t²/κ_i, and the optimum nearly has the mean (m₁/σ₁² + m₂/σ₂²)/(1/σ₁² + 1/σ₂²) and the
@@ -58,11 +64,11 @@ def profile(position: float) -> FloatArray:
     return np.asarray(activity / np.linalg.norm(activity))
 
 
-def sample(gains: tuple[float, float]) -> FloatArray:
+def sample(gains: tuple[float, float], cues: tuple[float, float] = CUES) -> FloatArray:
     """Return the input for both cues with their gains; a gain of 0 takes the cue away."""
     rest = np.full(CENTRES.size, np.sqrt((1.0 - np.square(gains).sum()) / CENTRES.size))
-    cues = [gain * profile(cue) for gain, cue in zip(gains, CUES, strict=True)]
-    return np.concatenate([*cues, rest])
+    shown = [gain * profile(cue) for gain, cue in zip(gains, cues, strict=True)]
+    return np.concatenate([*shown, rest])
 
 
 def weights() -> FloatArray:
@@ -124,8 +130,8 @@ def gaussian_optimum(gains: tuple[float, float]) -> Belief:
 N_PRESENTATIONS = 20
 
 
-def spiking_posterior(gains: tuple[float, float], n_presentations: int) -> FloatArray:
-    """Return the share of the spikes of each unit, averaged over presentations."""
+def shares_of_spikes(samples: FloatArray) -> FloatArray:
+    """Return the share of the spikes of each unit, for each sample."""
     network = SpikingSoftHebb.from_weights(
         weights(),
         temperature=TEMPERATURE,
@@ -136,8 +142,13 @@ def spiking_posterior(gains: tuple[float, float], n_presentations: int) -> Float
         population_size=64,
         random_state=0,
     )
-    shares = network.predict_proba(np.tile(sample(gains), (n_presentations, 1)))
-    return np.asarray(shares.mean(axis=0))
+    return network.predict_proba(samples)
+
+
+def spiking_posterior(gains: tuple[float, float], n_presentations: int) -> FloatArray:
+    """Return the share of the spikes of each unit, averaged over presentations."""
+    samples = np.tile(sample(gains), (n_presentations, 1))
+    return np.asarray(shares_of_spikes(samples).mean(axis=0))
 
 
 class Comparison(NamedTuple):
@@ -192,6 +203,32 @@ for one in comparisons:
     variances = " ".join(f"{belief.variance:6.3f}" for belief in beliefs)
     errors = f"mean {one.mean_error:.1%}, variance {one.variance_error:.1%}"
     print(f"{one.gains}  {means} | {variances} | {errors}, additivity {one.additivity_error:.1%}")
+
+# %%
+# Is it as wrong as it says?
+# --------------------------
+# If an observer knows how sure to be, the mean squared error of its estimates is the variance of
+# its posteriors. Cues are drawn here from the model, m_i about s = 0 with the standard deviations
+# σ_i, new ones for each presentation; the estimate is the mean position of the spikes.
+
+N_TRIALS = 100
+
+
+def error_over_variance(gains: tuple[float, float], n_trials: int = N_TRIALS) -> float:
+    """Return the mean squared error of estimates over the mean variance of posteriors."""
+    rng = np.random.default_rng([0, *(round(100 * gain) for gain in gains)])
+    sigma = np.sqrt(2.0 * TUNING_WIDTH**2 / concentrations(gains))
+    drawn = sigma * rng.standard_normal((n_trials, 2))
+    shares = shares_of_spikes(np.array([sample(gains, tuple(cues)) for cues in drawn]))
+    beliefs = [moments(posterior) for posterior in shares]
+    error = np.mean([belief.mean**2 for belief in beliefs])
+    return float(error / np.mean([belief.variance for belief in beliefs]))
+
+
+ratios = [error_over_variance(gains) for gains in GAINS]
+# The mean of n squares of Gaussians has a relative standard error of √(2/n).
+print("squared error / variance:", *(f"{ratio:.2f}" for ratio in ratios))
+print(f"all {np.mean(ratios):.2f}, standard error {np.sqrt(2.0 / N_TRIALS / len(GAINS)):.2f}")
 
 # %%
 # Bayes' line and the spikes

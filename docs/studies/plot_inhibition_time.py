@@ -11,14 +11,14 @@ longer samples of the posterior, and before the layer bursts whenever a stimulus
 # From a gain to a time constant
 # ------------------------------
 # With ``inhibition="feedback"`` the pool moves by κ log((N + ½)/(r + ½)) nats in each step, where
-# N is the number of spikes of the layer and r the number aimed at. Near balance that is
-# k = κ r/(r + ½) times the distance to the log of the normaliser, so without its trend the pool
-# would come closer by the factor 1 − k a step:
+# N is the number of spikes of the layer and r the number aimed at. The mean of log(N + ½) is the
+# log of the mean of N, to second order, if N is Poisson; so that is κ times the distance to the log
+# of the normaliser, and without its trend the pool would come closer by the factor 1 − κ a step:
 #
-#     τ_inh = −dt / log(1 − k),  about dt/κ for a small gain;
+#     τ_inh = −dt / log(1 − κ),  about dt/κ for a small gain;
 #
-# from k = 1 on it oversteps and oscillates. The trend v adds memory with the time constant of the
-# PSP, so that (distance, v) follow a matrix with the rows (1 − (2 − d) k, d) and (−(1 − d) k, d),
+# from κ = 1 on it oversteps and oscillates. The trend v adds memory with the time constant of the
+# PSP, so that (distance, v) follow a matrix with the rows (1 − (2 − d) κ, d) and (−(1 − d) κ, d),
 # where d = exp(−dt/τ_psp). The log of its larger eigenvalue gives the slowest relaxation.
 
 from __future__ import annotations
@@ -48,20 +48,15 @@ NETWORK: dict[str, Any] = {
 }
 
 
-def loop_gain(net: NetworkParams) -> float:
-    """Return k = κ r/(r + ½), the share of an error that one step corrects."""
-    return net.inhibition_gain * net.total_rate / (net.total_rate + 0.5)
-
-
 def inhibition_tau_ms(net: NetworkParams) -> float:
-    """Return the time constant of the pool without its trend, −dt/log(1 − k), for k < 1."""
-    return float(-net.dt_ms / np.log1p(-loop_gain(net)))
+    """Return the time constant of the pool without its trend, −dt/log(1 − κ), for κ < 1."""
+    return float(-net.dt_ms / np.log1p(-net.inhibition_gain))
 
 
 def slowest_tau_ms(net: NetworkParams) -> float:
     """Return the time constant of the slowest relaxation of the pool with its trend."""
-    k, d = loop_gain(net), np.exp(-net.dt_ms / net.psp_tau_ms)
-    eigenvalues = np.linalg.eigvals([[1.0 - (2.0 - d) * k, d], [-(1.0 - d) * k, d]])
+    kappa, d = net.inhibition_gain, np.exp(-net.dt_ms / net.psp_tau_ms)
+    eigenvalues = np.linalg.eigvals([[1.0 - (2.0 - d) * kappa, d], [-(1.0 - d) * kappa, d]])
     return float(-net.dt_ms / np.log(np.abs(eigenvalues).max()))
 
 
@@ -131,7 +126,7 @@ for gain, one in zip((*GAINS, "exact"), (*feedback, exact), strict=True):
 # Against the time constant
 # -------------------------
 # Inhibition is common to all units, so the ratios of their spikes do not see it: while the time
-# constant is below that of the PSPs (the grey line), the posterior is as good as with an oracle.
+# constant is well below that of the PSPs (the grey line), the posterior is as good as an oracle's.
 # What suffers first is the rate of the layer, which bursts at every onset: the drive rises with the
 # PSP, and inhibition runs after it. When it is as slow as the PSP, all populations fire as fast as
 # they can for most of a presentation, all alike, and the posterior is lost. Even the fastest

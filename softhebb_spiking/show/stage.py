@@ -24,7 +24,7 @@ from softhebb_spiking.validation import FloatArray, check_integer
 
 MAX_DRAW = 2**31 - 1
 _MNIST_SIDE = 28
-_MAX_SIDE = 256
+_MAX_SIDE = 200  # a drawing of that size is below what the server reads
 
 
 class DrawingError(ValueError):
