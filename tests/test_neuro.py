@@ -454,6 +454,20 @@ def test_inhibition_that_follows_spikes_correlates_populations() -> None:
     assert spike_statistics(block).synchrony > K_SIGMA / np.sqrt(3 * 400 * 20)
 
 
+def test_one_sample_has_no_fano_factor(recording: Recording) -> None:
+    one = spike_statistics(small_model().record(samples(1)).to_neo())
+    assert np.isnan(one.fano_factor).all()
+    assert (one.rate_hz > 0).any()
+    assert np.isfinite(spike_statistics(recording.to_neo()).fano_factor).any()
+
+
+def test_parts_are_written_as_nwb_alone(tmp_path: Path) -> None:
+    parts = record_in_parts(small_model(), samples(2), tmp_path / "parts")
+    with pytest.raises(ValueError, match=r"must end in \.nwb, got .*a\.nix"):
+        parts.to_nwb(tmp_path / "a.nix")
+    assert not (tmp_path / "a.nix").exists()
+
+
 def test_statistics_of_silent_units_and_of_inputs() -> None:
     pytest.importorskip("elephant")
     spikes = [[0, 3, 0], [0, 4, 0], [0, 4, 0], [0, 6, 0], [1, 5, 0], [1, 8, 0]]  # step 3 settles

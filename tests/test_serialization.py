@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from softhebb_spiking import SoftHebb, SpikingSoftHebb, load_model
 from softhebb_spiking.mixture import SoftHebbMixture
-from softhebb_spiking.serialization import write_whole
+from softhebb_spiking.serialization import whole_file, write_whole
 
 RNG = np.random.default_rng(0)
 WEIGHTS, LOG_PRIOR = RNG.random((3, 5)), np.log([0.5, 0.3, 0.2])
@@ -169,6 +169,38 @@ def test_what_a_killed_writer_leaves_goes_with_the_next_write(tmp_path: Path) ->
     write_whole(path, b"whole again")
     assert [one.name for one in tmp_path.iterdir()] == ["model"]
     assert path.read_bytes() == b"whole again"
+
+
+FOLDER_WRITER = """
+import sys, time
+from pathlib import Path
+from softhebb_spiking.serialization import whole_file
+with whole_file(Path(sys.argv[1])) as path:
+    path.write_bytes(b"half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_so_does_what_a_killed_library_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "recording.nwb"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", FOLDER_WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "writing\n"
+    with whole_file(path) as scratch:  # the first writer lives
+        scratch.write_bytes(b"whole")
+    assert len(list(tmp_path.iterdir())) == 2
+    writer.kill()
+    writer.wait(10)
+    with whole_file(path) as scratch:
+        scratch.write_bytes(b"whole again")
+    assert [one.name for one in tmp_path.iterdir()] == ["recording.nwb"]
+    assert path.read_bytes() == b"whole again"
+    with pytest.raises(FileNotFoundError), whole_file(path):
+        pass  # nothing was written
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"whole again"]
 
 
 def test_both_estimators_are_models() -> None:
