@@ -390,9 +390,11 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path) -> 
 
 # --- memory --------------------------------------------------------------------------------------
 
+# scikit-learn imports pandas, 28 MB that this package has no use for, wherever it is installed.
 FRUGAL = """
 import sys
 from pathlib import Path
+sys.modules["pandas"] = None
 import numpy as np
 from softhebb_spiking import SpikingSoftHebb
 X = np.full((int(sys.argv[1]), 784), 7, np.uint8)
