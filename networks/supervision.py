@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing.process
+import os
+import sys
+import tempfile
 import threading
 import time
 from typing import Any
@@ -16,6 +19,19 @@ from softhebb_spiking.params import Run
 
 _POLL_S = 0.25
 _GRACE_S = 5.0
+_SOCKET_NAME = "/pymp-xxxxxxxx/listener-xxxxxxxx"  # as multiprocessing makes them
+_MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103  # of AF_UNIX, without its end
+
+
+def check_temporary_folder() -> None:
+    """Raise `OSError` if Lava could not open a socket in the folder for temporary files."""
+    folder = tempfile.gettempdir()
+    n_bytes = len(os.fsencode(folder + _SOCKET_NAME))
+    if n_bytes > _MAX_SOCKET_PATH:
+        raise OSError(
+            f"Lava cannot open a socket in {folder}: its path would have {n_bytes} bytes, at most "
+            f"{_MAX_SOCKET_PATH} are allowed. Set TMPDIR to a shorter path."
+        )
 
 
 def describe(run: Run) -> str:
@@ -152,11 +168,14 @@ def end(process: Any) -> None:
         return
     runtime._is_started = runtime._is_running = False
     _end_actors(infrastructure.actors)
+    # Lava drops these pipes when all models could be built, and never forgets a Process.
+    runtime.__dict__.pop("exception_q", None)
     for port in (*runtime.runtime_to_service, *runtime.service_to_runtime):
         port.join()
     runtime.join()
     if infrastructure.smm is not None:
-        infrastructure.smm.shutdown()
+        with contextlib.suppress(AttributeError):  # it did not start
+            infrastructure.smm.shutdown()
 
 
 def _end_actors(actors: list[Any]) -> None:

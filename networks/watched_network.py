@@ -32,6 +32,7 @@ class WatchedNetwork:
     def __init__(
         self, process: Any, n_steps: int, *, fixed: bool, timeout_s: float, description: str
     ) -> None:
+        supervision.check_temporary_folder()
         self.n_steps = n_steps
         self._process = process
         self._target = "simulation-fixed" if fixed else "simulation-float"

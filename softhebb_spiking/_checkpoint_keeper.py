@@ -154,7 +154,8 @@ class CheckpointKeeper:
         self._n_since += n_new
         elapsed_s = time.monotonic() - self._written_at
         due = (self._every_samples is not None and self._n_since >= self._every_samples) or (
-            self._interval_s is not None and elapsed_s >= self._interval_s
+            # A clock that was set back must not put the next one off for as long.
+            self._interval_s is not None and not 0.0 <= elapsed_s < self._interval_s
         )
         if due or last:
             self._write(position, key)
