@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from softhebb_spiking._neo_block import Presentations, plain
-from softhebb_spiking.validation import FloatArray, IntArray
+from softhebb_spiking._neo_block import PACKAGE, Presentations, plain
+from softhebb_spiking.validation import FloatArray, IntArray, check_integer, check_real
 
 _NETWORK = "network"
+_FREE_TRAINS, _BYTES_OF_A_TRAIN = 100_000, 4
 _UNIT_COLUMNS = {
     "kind": "'unit': a population of output neurons; 'input': one spiking input",
     "index": "number of the unit, or of the input",
@@ -95,7 +97,8 @@ def read_nwb(path: Path) -> tuple[Presentations, datetime]:
     """
     import pynwb
 
-    with pynwb.NWBHDF5IO(path, "r") as io:
+    # The file's own description of its types is not needed: this package adds none.
+    with pynwb.NWBHDF5IO(path, "r", load_namespaces=False) as io:
         file = io.read()
         if _NETWORK not in file.analysis or file.units is None or file.trials is None:
             raise ValueError(
@@ -111,6 +114,7 @@ def read_nwb(path: Path) -> tuple[Presentations, datetime]:
         if "label" in trials.colnames:
             labels = [plain(label) for label in trials["label"].data[:]]
         start = file.session_start_time
+    _check_spike_index(ends, times)
     rows = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
     found = Presentations(
         annotations=annotations,
@@ -119,14 +123,54 @@ def read_nwb(path: Path) -> tuple[Presentations, datetime]:
         labels=labels,
         spikes=_spikes_from_seconds(times, rows, annotations),
     )
+    check_presentations(found, _FREE_TRAINS + path.stat().st_size // _BYTES_OF_A_TRAIN)
     return found, start
+
+
+def check_presentations(shown: Presentations, most_trains: float = math.inf) -> None:
+    """Raise `ValueError` unless what came from a file is a recording.
+
+    Parameters
+    ----------
+    shown : Presentations
+        What the file says.
+    most_trains : float
+        Spike trains that a block may have: some kilobytes each, also of those without spikes.
+    """
+    notes, n_samples, n_units = shown.annotations, len(shown.samples), len(shown.units)
+    check_real("dt_ms", notes["dt_ms"], 0.0, low_open=True)
+    check_integer("settle_steps", notes["settle_steps"], 0)
+    check_integer("n_steps", notes["n_steps"], 1)
+    if notes.get("package") != PACKAGE or "backend" not in notes:
+        raise ValueError(f"it is not of the package {PACKAGE}.")
+    if n_samples * n_units > most_trains:
+        raise ValueError(
+            f"{n_samples} samples of {n_units} units are too many spike trains for a block of "
+            "Neo; open the file with pynwb, which reads parts."
+        )
+    if shown.labels is not None and len(shown.labels) != n_samples:
+        raise ValueError(f"there are {len(shown.labels)} labels for {n_samples} samples.")
+    limits = np.array([n_samples, sum(shown.steps), n_units])
+    if ((shown.spikes < 0) | (shown.spikes >= limits)).any():
+        raise ValueError(f"spikes lie outside (sample, step, train) < {limits.tolist()}.")
+
+
+def _check_spike_index(ends: IntArray, times: FloatArray) -> None:
+    """Raise unless the spikes of each unit end where those of the next begin."""
+    sizes = np.diff(ends.astype(np.int64), prepend=0)
+    if times.dtype.kind != "f" or (sizes < 0).any() or int(sizes.sum()) != len(times):
+        raise ValueError(f"the index of units does not fit {len(times)} spike times.")
+    if not np.isfinite(times).all():
+        raise ValueError("spike times must be finite.")
 
 
 def _spikes_from_seconds(
     times: FloatArray, rows: IntArray, annotations: Mapping[str, Any]
 ) -> IntArray:
     # Spikes lie on the grid of the steps: rounding to it brings back the exact step.
-    steps = np.rint(times * 1000.0 / annotations["dt_ms"]).astype(np.int64) - 1
+    dt_ms = check_real("dt_ms", annotations["dt_ms"], 0.0, low_open=True)
+    with np.errstate(invalid="ignore", over="ignore"):  # times that lie nowhere are refused later
+        steps = np.rint(times * 1000.0 / dt_ms).astype(np.int64) - 1
     period = annotations["settle_steps"] + annotations["n_steps"] + 1
     return np.column_stack([steps // period, steps % period, rows])
 

@@ -8,16 +8,16 @@ a fingerprint of the data. Going on is refused if any of these differs.
 from __future__ import annotations
 
 import json
-import os
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from softhebb_spiking.serialization import write_whole
+from softhebb_spiking._untrusted import parse_json, read_tensors
+from softhebb_spiking.serialization import check_array, write_whole
 from softhebb_spiking.validation import check_integer, check_real
 
 _FORMAT = "softhebb-spiking checkpoint 1"
@@ -136,27 +136,45 @@ def read_checkpoint(path: str | Path) -> TrainingRecord:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; fit with Checkpoint({str(path)!r}).")
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            header = file.metadata() or {}
-            state: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+    header, arrays = read_tensors(path)
     if header.get("format") != _FORMAT:
         raise ValueError(
             f"{path} is not a checkpoint of this package: its header says "
             f"format={header.get('format')!r}, expected {_FORMAT!r}."
         )
     try:
-        record = json.loads(header["record"])
-        return TrainingRecord(
+        record = parse_json(header["record"])
+        found = TrainingRecord(
             training=record["training"],
-            state=state | record["state"],
+            state=arrays | record["state"],
             position=Position(*record["position"]),
             key=record["key"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+        _check_record(found)
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: its record cannot be read ({error!r}).") from error
+    return found
+
+
+def _check_record(found: TrainingRecord) -> None:
+    """Raise unless this is the state of a training and nothing else: it becomes attributes."""
+    if not isinstance(found.training, dict):
+        raise TypeError("what the training consists of must be an object of JSON")
+    for name, value in zip(("epoch", "sample"), found.position, strict=True):
+        check_integer(name, value, 0)
+    check_integer("key", found.key, 0, 2**64 - 1)
+    state = dict(found.state)
+    weights = np.asarray(state.pop("weights_"))
+    n_units, n_features = found.training["parameter n_units"], math.prod(weights.shape[1:])
+    check_array("weights_", weights, (n_units, n_features))
+    check_array("log_prior_", np.asarray(state.pop("log_prior_")), (n_units,))
+    check_array(
+        "weight_scales_", np.asarray(state.pop("weight_scales_", np.ones(n_units))), (n_units,)
+    )
+    check_integer("n_features_in_", state.pop("n_features_in_", n_features), n_features, n_features)
+    check_integer("n_samples_seen_", state.pop("n_samples_seen_", 0), 0, 2**63 - 1)
+    if state:
+        raise ValueError(f"{', '.join(sorted(state))} is no part of a learned state")
 
 
 def write_checkpoint(path: str | Path, record: TrainingRecord) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml, load_digits
 from sklearn.model_selection import train_test_split
 
+from softhebb_spiking._untrusted import most_bytes
 from softhebb_spiking.validation import check_choice
 
 DATASETS = ("digits", "mnist", "fashion-mnist")
@@ -151,7 +152,11 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
                 raise ValueError(
                     f"its header says type {kind}, unsigned bytes are type {_IDX_UNSIGNED_BYTE}"
                 )
+            if not 1 <= n_dims <= 3:
+                raise ValueError(f"its header says {n_dims} dimensions, images have 3")
             shape = struct.unpack(f">{n_dims}I", file.read(4 * n_dims))
+            if math.prod(shape) > most_bytes(path):
+                raise ValueError(f"its header says shape {shape}, more than it can hold")
             data = np.empty(math.prod(shape), np.uint8)
             n_bytes = _fill(file, data)
     except (OSError, EOFError, ValueError, MemoryError, struct.error, zlib.error) as error:
@@ -159,21 +164,21 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
             f"{path} cannot be read as an IDX file: {error}. Fetch it again."
         ) from error
     if n_bytes != data.size:
+        found = f"{n_bytes}" if n_bytes < data.size + _BYTES_AT_ONCE else f"at least {n_bytes}"
         raise ValueError(
-            f"{path} is not a whole IDX file: its header says shape {shape}, it holds {n_bytes} "
+            f"{path} is not a whole IDX file: its header says shape {shape}, it holds {found} "
             "bytes of data. Fetch it again."
         )
     return data.reshape(shape)
 
 
 def _fill(file: Any, data: NDArray[np.uint8]) -> int:
-    """Read the rest of a file into `data`; return its length, which may be another."""
+    """Read the rest of a file into `data`; return its length, or some length that is too large."""
     view, n_bytes = memoryview(data.data), 0
     while n_read := file.readinto(view[n_bytes:]):
         n_bytes += n_read
-    while n_bytes >= data.size and (surplus := file.read(_BYTES_AT_ONCE)):
-        n_bytes += len(surplus)
-    return n_bytes
+    # Only a part of what is too much, which may have no end.
+    return n_bytes + len(file.read(_BYTES_AT_ONCE))
 
 
 def _load_openml(name: str) -> Dataset:
@@ -200,6 +205,11 @@ def _image_dataset(
     test_images: NDArray[np.uint8],
     test_labels: NDArray[np.uint8],
 ) -> Dataset:
+    if train_images.shape[1:] != test_images.shape[1:] or 0 in train_images.shape:
+        raise ValueError(
+            f"data set {name!r}: training images of shape {train_images.shape[1:]} do not go with "
+            f"test images of shape {test_images.shape[1:]}, or are empty. Fetch the files again."
+        )
     for images, labels in ((train_images, train_labels), (test_images, test_labels)):
         if images.ndim != 3 or labels.shape != images.shape[:1]:
             raise ValueError(

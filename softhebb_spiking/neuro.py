@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from softhebb_spiking._hdf5 import check_hdf5
 from softhebb_spiking._neo_block import PACKAGE, Presentations, as_block, as_presentations, require
-from softhebb_spiking._nwb import read_nwb, write_nwb
+from softhebb_spiking._nwb import check_presentations, read_nwb, write_nwb
 from softhebb_spiking.serialization import whole_file
 from softhebb_spiking.validation import FloatArray, check_choice
 
@@ -108,12 +109,13 @@ def load_neo(path: str | Path) -> neo.Block:
     if not source.is_file():
         raise FileNotFoundError(f"no recording at {source}; write one with save_neo(block, path).")
     try:
+        check_hdf5(source)
         if source.suffix == ".nix":
             return _read_nix(source)
         shown, start = read_nwb(source)
     except PermissionError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, IndexError) as error:
+    except Exception as error:  # of whatever in three libraries a damaged file runs into
         raise ValueError(
             f"{source} is no {source.suffix[1:].upper()} file, or a damaged one: {error}"
         ) from error
@@ -236,6 +238,7 @@ def _read_nix(path: Path) -> neo.Block:
         segment.rec_datetime = None  # when the file was made
         for train in segment.spiketrains:
             train.sampling_rate = rate
+    check_presentations(as_presentations(block))
     return block
 
 

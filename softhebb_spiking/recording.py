@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from softhebb_spiking._untrusted import EXPANSION, parse_json, read_npz
 from softhebb_spiking.params import PROBES, NetworkParams, Run, RunResult
 from softhebb_spiking.serialization import write_whole
-from softhebb_spiking.validation import FloatArray, IntArray
+from softhebb_spiking.validation import FloatArray, IntArray, check_integer
 
 if TYPE_CHECKING:
     import neo
@@ -109,6 +107,10 @@ class Recording:
             )
         content = io.BytesIO()
         np.savez_compressed(content, header=text, **arrays)
+        n_bytes = sum(array.nbytes for array in arrays.values())
+        if n_bytes > EXPANSION * len(content.getbuffer()):  # else it would be taken for a bomb
+            content = io.BytesIO()
+            np.savez(content, header=text, **arrays)
         write_whole(target, content.getvalue())
 
     @classmethod
@@ -122,7 +124,7 @@ class Recording:
         ValueError
             If the file is damaged, or no recording; nothing in it is ever executed.
         """
-        arrays = _arrays_of(Path(path))
+        arrays: dict[str, Any] = read_npz(path)
         missing = {"header", *_ARRAYS} - set(arrays)
         unknown = set(arrays) - {"header", *_ARRAYS, *PROBES}
         if missing or unknown:
@@ -136,14 +138,15 @@ class Recording:
         header = _header_of(path, arrays.pop("header"))
         recording = cls(**header, **arrays)
         recording._check_shapes(path)
+        recording._check_values(path)
         return recording
 
     def _check_shapes(self, path: str | Path) -> None:
-        net, n_samples = self.params, len(self.spike_counts)
+        net, n_samples = self.params, _length(self.spike_counts)
         widths = {"drive": (net.n_units,), "inhibition": (), "psp": (net.n_features,)}
         expected: dict[str, tuple[int, ...]] = {
-            "input_spikes": (len(self.input_spikes), 3),
-            "output_spikes": (len(self.output_spikes), 3),
+            "input_spikes": (_length(self.input_spikes), 3),
+            "output_spikes": (_length(self.output_spikes), 3),
             "spike_counts": (n_samples, net.n_units),
             "weights": (net.n_units, net.n_features),
             "log_prior": (net.n_units,),
@@ -158,6 +161,19 @@ class Recording:
                     f"{'integers' if kind == 'i' else 'floats'}, got shape {values.shape} and "
                     f"dtype {values.dtype}."
                 )
+
+    def _check_values(self, path: str | Path) -> None:
+        net, n_samples = self.params, len(self.spike_counts)
+        for name, size in (("input_spikes", net.n_features), ("output_spikes", net.n_units)):
+            spikes, limits = getattr(self, name), (n_samples, net.presentation_steps, size)
+            if ((spikes < 0) | (spikes >= np.array(limits, np.float64))).any():
+                raise ValueError(
+                    f"{path} is damaged: {name} must lie in (sample, step, index) < {limits}."
+                )
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.log_prior).all()):
+            raise ValueError(f"{path} is damaged: weights and log_prior must be finite.")
+        if (self.spike_counts < 0).any():
+            raise ValueError(f"{path} is damaged: spike_counts must not be negative.")
 
     def to_neo(
         self,
@@ -196,32 +212,14 @@ class Recording:
         return block_of(self, labels=labels, inputs=inputs, first_sample=first_sample)
 
 
-def _arrays_of(path: Path) -> dict[str, Any]:
-    """Return the arrays of an .npz file, or say that it is none."""
-    with path.open("rb") as file:  # here, so that only reading it is translated below
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (AttributeError, EOFError, KeyError, TypeError, ValueError) as error:
-            reason = str(error) or type(error).__name__
-        except (
-            OSError,
-            zipfile.BadZipFile,
-            zlib.error,
-            struct.error,
-            NotImplementedError,
-        ) as error:
-            reason = str(error) or type(error).__name__
-    raise ValueError(
-        f"{path} is no .npz file of plain arrays, or a damaged one: {reason}. Recordings are "
-        "written by Recording.save."
-    )
+def _length(array: IntArray) -> int:
+    return len(array) if array.ndim else 0
 
 
 def _header_of(path: str | Path, text: Any) -> dict[str, Any]:
     """Return parameters, backend and seed from the JSON of a file."""
     try:
-        header = json.loads(str(text))
+        header = parse_json(str(text))
         found = header.get("format", _FORMAT)
         if found != _FORMAT:
             raise ValueError(f"its format is {found!r}, expected {_FORMAT!r}")
@@ -229,6 +227,9 @@ def _header_of(path: str | Path, text: Any) -> dict[str, Any]:
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         params = NetworkParams(**header["params"])
-    except (AttributeError, TypeError, ValueError) as error:
+        check_integer("seed", header["seed"], 0, 2**64 - 1)
+        if not isinstance(header["backend"], str):
+            raise TypeError(f"backend must be a name, got {header['backend']!r}")
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged or no recording: in its header {error}") from error
     return {"params": params, "backend": header["backend"], "seed": header["seed"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from softhebb_spiking._untrusted import parse_json
 from softhebb_spiking.recording import Recording
 from softhebb_spiking.samples import as_samples
 from softhebb_spiking.serialization import whole_file, write_whole
@@ -58,10 +60,9 @@ class RecordingParts(Sequence[Recording]):
         self.folder = Path(folder)
         index = _read_index(self.folder / _INDEX)
         self.complete = bool(index["complete"])
-        self._sizes = [int(size) for size in index["samples_of_part"]]
+        self._sizes: list[int] = index["samples_of_part"]
         self._numbers = list(range(len(self._sizes)))
-        self.first_samples = [sum(self._sizes[:part]) for part in self._numbers]
-        self.n_samples = sum(self._sizes)
+        *self.first_samples, self.n_samples = itertools.accumulate(self._sizes, initial=0)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -234,7 +235,7 @@ def _read_index(path: Path) -> Mapping[str, Any]:
             "record_in_parts(model, X, folder)."
         )
     try:
-        index = json.loads(path.read_bytes())
+        index = parse_json(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}. Record again.") from error
     wanted = {"format", "complete", "samples_of_part"}
@@ -242,4 +243,11 @@ def _read_index(path: Path) -> Mapping[str, Any]:
         raise ValueError(
             f"{path} is no list of parts of this package, whose format is {_FORMAT!r}."
         )
+    if not isinstance(index["complete"], bool) or not isinstance(index["samples_of_part"], list):
+        raise ValueError(f"{path} is damaged: complete or samples_of_part is of another type.")
+    try:
+        for size in index["samples_of_part"]:
+            check_integer("samples_of_part", size, 1)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error} Record again.") from error
     return index

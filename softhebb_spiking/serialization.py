@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from numpy.typing import NDArray
 from safetensors.numpy import save
+
+from softhebb_spiking._untrusted import parse_json, read_tensors
+from softhebb_spiking.validation import check_integer
 
 if TYPE_CHECKING:
     from softhebb_spiking.mixture import SoftHebbMixture
 
 CLASSES = ("SoftHebb", "SpikingSoftHebb")
 _FORMAT = "softhebb-spiking model 1"
+_MAX_KEY, _MAX_COUNT = 2**64 - 1, 2**63 - 1
 
 
 def save_model(model: SoftHebbMixture, path: str | Path) -> None:
@@ -224,12 +228,7 @@ def load_model(path: str | Path) -> Any:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no model file at {path}; save one with model.save(path).")
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+    metadata, tensors = read_tensors(path)
     if metadata.get("format") != _FORMAT or metadata.get("class") not in CLASSES:
         raise ValueError(
             f"{path} is not a model of this package: its header says "
@@ -240,12 +239,23 @@ def load_model(path: str | Path) -> Any:
         raise ValueError(
             f"{path} is damaged: it lacks {', '.join(sorted(missing))}; save it again."
         )
-    model = restored_model(
-        metadata["class"], metadata["params"], int(metadata["n_samples_seen"]), tensors
-    )
-    if "feature_names" in metadata:
-        model.feature_names_in_ = np.array(json.loads(metadata["feature_names"]), dtype=object)
+    try:
+        model = restored_model(
+            metadata["class"], metadata["params"], int(metadata["n_samples_seen"]), tensors
+        )
+        if "feature_names" in metadata:
+            model.feature_names_in_ = _feature_names(metadata["feature_names"], model)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error} Save it again.") from error
     return model
+
+
+def _feature_names(text: str, model: SoftHebbMixture) -> NDArray[np.object_]:
+    names = parse_json(text)
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not is_list or len(names) != model.n_features_in_:
+        raise ValueError(f"feature_names must be a list of {model.n_features_in_} names.")
+    return np.array(names, dtype=object)
 
 
 def restored_model(
@@ -268,18 +278,39 @@ def restored_model(
     -------
     SoftHebb or SpikingSoftHebb
         Fitted as it was written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the parts do not fit together, or are not accepted by the estimator.
     """
     from softhebb_spiking.rate import SoftHebb
     from softhebb_spiking.spiking import SpikingSoftHebb
 
     classes: dict[str, Any] = dict(zip(CLASSES, (SoftHebb, SpikingSoftHebb), strict=True))
-    model: Any = classes[class_name].from_weights(
-        arrays["weights"], arrays["log_prior"], **json.loads(params)
-    )
-    model.n_samples_seen_ = n_samples_seen
+    given = parse_json(params)
+    if not isinstance(given, dict):
+        raise TypeError(f"params must be an object of JSON, got {type(given).__name__}.")
+    if given.get("random_state") is not None:
+        check_integer("random_state", given["random_state"], 0, _MAX_KEY)
+    model: Any = classes[class_name].from_weights(arrays["weights"], arrays["log_prior"], **given)
+    model.n_samples_seen_ = check_integer("n_samples_seen", n_samples_seen, 0, _MAX_COUNT)
     if "weight_scales" in arrays:
-        model.weight_scales_ = arrays["weight_scales"]
+        scales = arrays["weight_scales"]
+        check_array("weight_scales", scales, (model.n_units,))
+        if (scales <= 0).any():
+            raise ValueError("weight_scales must be positive.")
+        model.weight_scales_ = scales
     return model
+
+
+def check_array(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raise `ValueError` unless an array from a file holds finite floats and has the shape."""
+    if values.dtype.kind != "f" or values.shape != shape or not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} must be finite floats of shape {shape}, got shape {values.shape} and dtype "
+            f"{values.dtype}."
+        )
 
 
 def _as_python_number(value: Any) -> Any:

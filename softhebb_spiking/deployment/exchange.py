@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from softhebb_spiking._hdf5 import check_hdf5
+from softhebb_spiking._untrusted import parse_json, read_npz
 from softhebb_spiking.circuit_params import LifCircuitParams
 from softhebb_spiking.deployment.nir_circuit import (
     EDGES,
+    MAX_BYTES,
     NODES,
     check_size,
     circuit_graph,
@@ -37,8 +37,9 @@ from softhebb_spiking.validation import FloatArray, check_choice
 FORMATS = ("nir", "npz")
 RULE = "dw_k = eta * y_k * (x - (w_k . x) * w_k),  y = softmax(w . x / temperature + log_prior)"
 _FORMAT = "softhebb-spiking exchange 1"
-_MEMBERS = ("weights", "class", "params", "log_prior", "n_samples_seen")
-_EXPANSION = 1100  # a compressed byte holds at most this many
+_MEMBERS = ("weights", "class", "params", "log_prior", "n_samples_seen", "weight_scales")
+# A byte of HDF5 holds at most so many: dense matrices of zeros and ones are packed as much.
+_EXPANSION = 1100
 
 
 def export_model(
@@ -156,14 +157,8 @@ def _npz_bytes(model: Any) -> bytes:
 def _read_graph(file: Path) -> Any:
     """Return the graph in a NIR file, after a look at how much memory it would take."""
     nir = require_nir()
-    import h5py
-
     try:
-        with h5py.File(file) as opened:
-            claimed: list[int] = []
-            opened.visititems(lambda _, item: claimed.append(getattr(item, "nbytes", 0)))
-        if sum(claimed) > _EXPANSION * file.stat().st_size:
-            raise ValueError(f"its arrays claim {sum(claimed)} bytes, more than it can hold")
+        check_hdf5(file, min(_EXPANSION * file.stat().st_size, MAX_BYTES))
         return nir.read(file)
     except Exception as error:  # of HDF5, of numpy, or of whatever a damaged graph runs into
         raise ValueError(f"{file} is not a NIR graph that can be read: {error!r}") from error
@@ -174,26 +169,46 @@ def _from_graph(graph: Any, file: Path) -> tuple[Any, LifCircuitParams]:
     foreign = [f"{name} ({kind})" for name, kind in found.items() if NODES.get(name) != kind]
     missing = [f"{name} ({kind})" for name, kind in NODES.items() if name not in found]
     metadata = getattr(graph, "metadata", {})
-    if foreign or missing or _text(metadata.get("format")) != _FORMAT:
+    with _damage_told(file):
+        form = _text(metadata.get("format"))
+    if foreign or missing or form != _FORMAT:
         raise ValueError(
             f"{file} is not a circuit exported by this package. Unknown nodes: "
             f"{', '.join(foreign) or 'none'}; missing: {', '.join(missing) or 'none'}; format "
-            f"{_text(metadata.get('format'))!r}, expected {_FORMAT!r}. Only what "
-            "softhebb-spiking export wrote can be imported."
+            f"{form!r}, expected {_FORMAT!r}. Only what softhebb-spiking export wrote can be "
+            "imported."
         )
     with _damage_told(file):
-        circuit = LifCircuitParams(**json.loads(_text(metadata["circuit"])))
+        circuit = LifCircuitParams(**parse_json(_text(metadata["circuit"])))
+        _check_matrices(graph, circuit)
         weights = np.asarray(graph.nodes["weights"].weight)[:, : circuit.n_features]
         model = _model(metadata, np.ascontiguousarray(weights))
-        check_size(circuit)
         expected = circuit_graph(model, circuit, seed=int(metadata["seed"]))
-    changed = [name for name in NODES if not _same_node(graph.nodes[name], expected.nodes[name])]
-    if changed or sorted(map(tuple, graph.edges)) != sorted(EDGES):
+        changed = [
+            name for name in NODES if not _same_node(graph.nodes[name], expected.nodes[name])
+        ]
+        edges = sorted(map(tuple, graph.edges))
+    if changed or edges != sorted(EDGES):
         raise ValueError(
             f"{file} was changed since it was exported, in {', '.join(changed) or 'its edges'}: a "
             "model has only the node weights, so these changes would be lost."
         )
     return model, circuit
+
+
+def _check_matrices(graph: Any, circuit: LifCircuitParams) -> None:
+    """Raise unless the file has the matrices of its circuit: only then they are made to compare."""
+    n_inputs = circuit.n_features + circuit.n_background
+    expected = {
+        "weights": (circuit.n_units, n_inputs),
+        "fan_out": (circuit.n_neurons, circuit.n_units),
+        "background": (circuit.n_neurons, n_inputs),
+    }
+    for name, shape in expected.items():
+        found = np.shape(graph.nodes[name].weight)
+        if found != shape:
+            raise ValueError(f"{name} has shape {found}, its circuit {shape}")
+    check_size(circuit)
 
 
 def _same_node(one: Any, other: Any) -> bool:
@@ -205,31 +220,14 @@ def _same_node(one: Any, other: Any) -> bool:
 
 
 def _from_npz(file: Path) -> Any:
-    with _damage_told(file), zipfile.ZipFile(file) as archive:
-        names = {name.removesuffix(".npy") for name in archive.namelist()}
-        form = _text(_member(archive, "format")) if "format" in names else None
+    with _damage_told(file):
+        form = None
+        if found := read_npz(file, ("format",)):
+            form = _text(found["format"])
         if form != _FORMAT:
             raise ValueError(f"its format is {form!r}, expected {_FORMAT!r}")
-        wanted = [name for name in (*_MEMBERS, "weight_scales") if name in names]
-        metadata = {name: _member(archive, name) for name in wanted}
-        return _model(metadata, metadata["weights"])
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> Any:
-    """Return an array of an archive; its header cannot make us take more than there is."""
-    info = archive.getinfo(f"{name}.npy")
-    if info.file_size > _EXPANSION * max(1, info.compress_size):
-        raise ValueError(f"{name} claims {info.file_size} bytes, more than it can hold")
-    content = io.BytesIO(archive.read(info))
-    numpy_format: Any = np.lib.format
-    if numpy_format.read_magic(content) != (1, 0):
-        raise ValueError(f"{name} has a header that savez does not write")
-    shape, _, dtype = numpy_format.read_array_header_1_0(content)
-    rest = len(content.getbuffer()) - content.tell()
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize != rest:
-        raise ValueError(f"{name} is no array of plain numbers of the size that it states")
-    content.seek(0)
-    return np.load(content, allow_pickle=False)
+        found = read_npz(file, _MEMBERS)
+        return _model(found, found["weights"])
 
 
 @contextmanager
@@ -237,9 +235,10 @@ def _damage_told(file: Path) -> Iterator[None]:
     """Turn whatever a damaged file runs into into one error that names it."""
     try:
         yield
-    except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read as an exported model: {error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (
+        *(ArithmeticError, AttributeError, LookupError, OSError, RuntimeError),
+        *(TypeError, ValueError),
+    ) as error:
         raise ValueError(f"{file} cannot be read as an exported model: {error}") from error
 
 

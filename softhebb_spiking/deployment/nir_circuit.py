@@ -15,7 +15,7 @@ from softhebb_spiking.spiking import SpikingSoftHebb
 from softhebb_spiking.validation import FloatArray
 
 _MS = 1e-3
-_MAX_BYTES = 2_000_000_000  # of a graph's matrices
+MAX_BYTES = 2_000_000_000  # of a graph's matrices
 NODES = {
     "input": "Input",
     "weights": "Linear",
@@ -64,12 +64,12 @@ def check_size(circuit: LifCircuitParams) -> None:
     n_inputs = circuit.n_features + circuit.n_background
     of_neurons = n_inputs + 2 * circuit.n_units + 64
     n_bytes = 8 * (circuit.n_neurons * of_neurons + circuit.n_units * n_inputs)
-    if n_bytes > _MAX_BYTES:
-        fits = (_MAX_BYTES // 8 - circuit.n_units * n_inputs) // (circuit.n_units * of_neurons)
+    if n_bytes > MAX_BYTES:
+        fits = (MAX_BYTES // 8 - circuit.n_units * n_inputs) // (circuit.n_units * of_neurons)
         mend = f"population_size={fits} fits" if fits > 0 else "no population_size fits"
         raise ValueError(
             f"NIR holds every matrix densely: {n_bytes / 1e9:.1f} GB for {circuit.n_units} units "
-            f"of {circuit.population_size} neurons, more than {_MAX_BYTES / 1e9:g} GB; {mend}."
+            f"of {circuit.population_size} neurons, more than {MAX_BYTES / 1e9:g} GB; {mend}."
         )
 
 

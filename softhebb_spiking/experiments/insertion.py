@@ -6,13 +6,13 @@ stands between them is replaced. Blocks are named in `BLOCKS`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from softhebb_spiking._untrusted import parse_json
 from softhebb_spiking.experiments.report import (
     claims_by_number,
     interval_text,
@@ -21,10 +21,14 @@ from softhebb_spiking.experiments.report import (
 )
 from softhebb_spiking.experiments.texts import CLAIMS, EXPERIMENT_OF
 from softhebb_spiking.serialization import write_whole
+from softhebb_spiking.validation import check_integer, check_real
 
 _MARKS = re.compile(
     r"(<!-- results: (?P<block>\S+) (?P<dataset>\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL
 )
+# What ends a cell, a line or a mark, or begins HTML.
+_NO_CELL = re.compile(r"[|`\x00-\x1f\x7f\x85\u2028\u2029]|<[A-Za-z/!?]")
+_LARGEST = 1e15
 Found = Mapping[str, Any]
 
 
@@ -68,14 +72,39 @@ def insert(results: Sequence[Path], files: Sequence[Path], *, write: bool = True
 
 def _read(path: Path) -> Found:
     try:
-        found: Found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found["dataset"], str) or not isinstance(found["claims"], list):
-            raise TypeError("dataset or claims of another type")
-    except (ValueError, KeyError, TypeError) as error:
+        found: Found = parse_json(path.read_bytes())
+        _check(found)
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is no claims.json as `softhebb-spiking experiment` writes it: {error!r}."
         ) from error
     return found
+
+
+def _check(found: Found) -> None:
+    """Raise unless a file has what the blocks need, in words that fit a cell of a table."""
+    texts = [found["dataset"], found["command"], found["date"], *found["rungs"]]
+    numbers = [found["computing_s"], *found["seconds_of_a_seed"].values()]
+    check_integer("the number of seeds", len(found["seeds"]), 1)
+    for seed in found["seeds"]:
+        check_integer("seeds", seed, 0)
+    for claim in found["claims"]:
+        check_integer("claim", claim["claim"], min(CLAIMS), max(CLAIMS))
+        if EXPERIMENT_OF[claim["claim"]] not in found["seconds_of_a_seed"]:
+            raise ValueError(f"seconds_of_a_seed lacks the experiment of claim {claim['claim']}")
+        texts += [claim["network"], claim["verdict"]]
+        for one in claim["measures"]:
+            texts += [one["name"], one["unit"]]
+            ends = [one["low"], one["high"]]
+            if None in ends and ends != [None, None]:
+                raise ValueError(f"the interval {ends} has one end")
+            numbers += [one["mean"], *ends, one["must_exceed"]]
+    for text in texts:
+        if not isinstance(text, str) or _NO_CELL.search(text):
+            raise ValueError(f"{text!r} is no text for a cell of a table")
+    for number in numbers:
+        if number is not None:
+            check_real("a number", number, -_LARGEST, _LARGEST)
 
 
 def _replaced(path: Path, text: str, by_dataset: Mapping[str, Found]) -> str:

@@ -34,7 +34,7 @@ from softhebb_spiking.experiments.settings import settings_of
 from softhebb_spiking.experiments.statistics import Claim
 from softhebb_spiking.experiments.trial import RUNG_PARAMS, RUNGS, Trial
 from softhebb_spiking.serialization import write_whole
-from softhebb_spiking.validation import check_choice, check_integer
+from softhebb_spiking.validation import check_choice, check_integer, check_real
 
 EXPERIMENTS: MappingProxyType[str, ModuleType] = MappingProxyType(
     {
@@ -330,10 +330,11 @@ def _read(folder: Path, task: Task, digest: str) -> Outcome | None:
     """Return what a file says a task has found; None if it does not, or is damaged."""
     try:
         found = json.loads(_path(folder, task, digest).read_text(encoding="utf-8"))
-        if found["digest"] != digest:
+        if found["digest"] != digest or not isinstance(found["data"], dict):
             return None
-        return Outcome(task=task, data=found["data"], elapsed_s=found["elapsed_s"])
-    except (OSError, ValueError, KeyError, TypeError):
+        elapsed_s = check_real("elapsed_s", found["elapsed_s"], 0.0)
+        return Outcome(task=task, data=found["data"], elapsed_s=elapsed_s)
+    except (OSError, OverflowError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ _KEYS = (
     "grid",
 )
 _MAX_TASKS = 100_000
+_MAX_SEED = 2**64 - 1
 _DEFAULT_HELD_OUT = {"digits": 300}
 _HELD_OUT_OF_IMAGES = 10_000
 
@@ -145,14 +147,21 @@ def read_spec(path: str | Path) -> Sweep:
     try:
         with Path(path).open("rb") as file:
             spec = tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of bytes that are no text, of numbers
         raise ValueError(f"{path} is not TOML: {error}.") from error
-    return make_sweep(spec)
+    try:
+        return make_sweep(spec)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def make_sweep(spec: Mapping[str, Any]) -> Sweep:
     """Return the sweep of a specification; see `read_spec`."""
     _check_keys("the specification", spec, _KEYS)
+    try:
+        json.dumps(dict(spec))  # dates, which TOML has, are no values of parameters
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"the specification must have values of JSON: {error}.") from error
     dataset = check_choice("dataset", spec.get("dataset", "digits"), DATASETS)
     rung = check_choice("rung", spec.get("rung", "event"), RUNGS)
     samples = spec.get("samples")
@@ -176,6 +185,9 @@ def make_sweep(spec: Mapping[str, Any]) -> Sweep:
         raise ValueError(f"{', '.join(twice)} is in fixed and in grid; leave it in one of them.")
     values = [_as_list(f"grid.{name}", of_name) for name, of_name in grid.items()]
     seeds = _seeds(spec.get("seeds", 1))
+    n_tasks = math.prod(map(len, values)) * len(seeds)  # before they take memory
+    if n_tasks > _MAX_TASKS:
+        raise ValueError(f"the grid has {n_tasks} tasks, at most {_MAX_TASKS} are accepted.")
     tasks = tuple(
         Task(
             dataset=dataset,
@@ -190,9 +202,7 @@ def make_sweep(spec: Mapping[str, Any]) -> Sweep:
         for chosen in itertools.product(*values)
         for seed in seeds
     )
-    if len(tasks) > _MAX_TASKS:
-        raise ValueError(f"the grid has {len(tasks)} tasks, at most {_MAX_TASKS} are accepted.")
-    for task in tasks:
+    for task in tasks[:: len(seeds)]:  # each setting once
         _check_task(task)
     return Sweep(varied=tuple(grid), tasks=tasks, spec=dict(spec))
 
@@ -202,6 +212,8 @@ def _check_task(task: Task) -> None:
         task.estimator()
     except (TypeError, ValueError) as error:
         raise type(error)(f"the task with {task.params} is refused: {error}") from error
+    except OverflowError as error:
+        raise ValueError(f"the task with {task.params} is refused: {error}") from error
 
 
 def _check_keys(where: str, found: Mapping[str, Any], accepted: tuple[str, ...]) -> None:
@@ -225,9 +237,13 @@ def _as_list(name: str, value: Any) -> list[Any]:
 
 
 def _seeds(value: Any) -> list[int]:
-    seeds = value if isinstance(value, list) else list(range(check_integer("seeds", value, 1)))
+    seeds = (
+        value
+        if isinstance(value, list)
+        else list(range(check_integer("seeds", value, 1, _MAX_TASKS)))
+    )
     for seed in seeds:
-        check_integer("seeds", seed, 0)
+        check_integer("seeds", seed, 0, _MAX_SEED)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be a number of seeds or a list of different ones: {value!r}.")
     return seeds
