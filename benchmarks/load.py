@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import linregress, t
 
 from softhebb_spiking import Progress, SpikingSoftHebb
+from softhebb_spiking._memory import bytes_of_learning
 from softhebb_spiking.params import NetworkParams, Run
 
 app = typer.Typer(add_completion=False, help=__doc__)
@@ -45,7 +47,6 @@ FALSE_ALARM = 0.001
 CRASH_EVERY = 10
 KILL_AFTER_S = 0.3
 PROCESSES_OF_A_NETWORK = 7  # a manager, a service, five models
-MEMORY_TO_SPARE = 0.1
 
 
 # --- trends --------------------------------------------------------------------------------------
@@ -194,16 +195,26 @@ def child_ids() -> list[int]:
     return [pid for pid in found if pid != kept]
 
 
-def segments() -> set[str]:
-    """Return the names in shared memory."""
-    return set(os.listdir("/dev/shm"))
+def name_segments() -> None:
+    """Give shared memory of this process and its children names of their own."""
+    module: Any = shared_memory
+    module._SHM_NAME_PREFIX = f"/{_prefix()}"
 
 
-def left(before: set[str]) -> Left:
-    """Count what is left, of shared memory what was not there before."""
+def _prefix() -> str:
+    return f"l{os.getpid() % 10**5}_"  # names have 14 characters, which must leave some at random
+
+
+def segments() -> list[str]:
+    """Return the names of this process's shared memory: other programs use it, too."""
+    return [name for name in os.listdir("/dev/shm") if name.startswith(_prefix())]
+
+
+def left() -> Left:
+    """Count what is left."""
     return Left(
         children=len(child_ids()),
-        segments=len(segments() - before),
+        segments=len(segments()),
         files=len(os.listdir("/proc/self/fd")),
         threads=threading.active_count(),
     )
@@ -247,6 +258,8 @@ def build_and_stop(number: int) -> str:
         run = tiny_run(5000 if killed else 2, number)
         with SoftHebbNetwork(run, record_to=record_to) as network:
             network.present()
+            if not segments():
+                return "UNEXPECTED a network without shared memory"
     except RuntimeError as error:
         text = str(error)
         expected = "FileNotFoundError" if raises else "exit code -9" if killed else "nothing"
@@ -260,12 +273,12 @@ def build_and_stop(number: int) -> str:
 
 def count_leftovers(n: int) -> tuple[list[str], list[Left]]:
     """Build and stop `n` networks; return how each ended, and what was left after it."""
+    name_segments()
     build_and_stop(0)  # imports, the tracker and its pipe
-    before = segments()
     endings, found = [], []
     for number in range(n):
         endings.append(build_and_stop(number))
-        found.append(left(before))
+        found.append(left())
     return endings, found
 
 
@@ -288,23 +301,6 @@ def lava(n: Annotated[int, typer.Option(help="networks")] = 200) -> None:
 # --- large layers --------------------------------------------------------------------------------
 
 
-def bytes_of_fit(n_units: int, n_features: int, n_samples: int, *, again: bool = False) -> int:
-    """Return what fitting a layer takes at most, in floating point on the event rung.
-
-    While it learns there are two weight matrices of float64, the old one and the new one, and one
-    of float32 between them. `init="data"` with fewer samples than units has four of float64.
-    `fit` on a fitted model keeps one more, to put it back on failure.
-    """
-    of_weight = 32 if n_samples < n_units else 20
-    return n_units * n_features * (of_weight + (8 if again else 0))
-
-
-def available_bytes() -> int:
-    """Return the memory that can be had without swapping."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-
-
 @app.command()
 def large(
     units: Annotated[int, typer.Option(help="units")] = 10_000,
@@ -313,13 +309,9 @@ def large(
     threads: Annotated[int, typer.Option(help="threads")] = 1,
 ) -> None:
     """Train a large layer, or refuse it with the memory that it needs."""
-    needed, there = bytes_of_fit(units, features, samples), available_bytes()
-    typer.echo(f"{units} units, {features} features: needs {needed / 1e9:.2f} GB for the weights")
-    if needed > (1.0 - MEMORY_TO_SPARE) * there:
-        typer.echo(f"refused: {there / 1e9:.2f} GB are available")
-        sys.exit(2)
-    rng = np.random.default_rng(0)
-    X = rng.integers(0, 256, (samples, features)).astype(np.uint8)
+    needed = bytes_of_learning(units, features, samples)
+    typer.echo(f"{units} units, {features} features: needs {needed / 1e9:.2f} GB")
+    X = np.random.default_rng(0).integers(0, 256, (samples, features)).astype(np.uint8)
     at_start = resident_bytes()
     model = SpikingSoftHebb(
         units,
@@ -331,7 +323,11 @@ def large(
         backend_options={"n_threads": threads},
     )
     started = time.monotonic()
-    model.fit(X)
+    try:
+        model.fit(X)
+    except MemoryError as error:
+        typer.echo(f"refused: {error}")
+        sys.exit(2)
     seconds = time.monotonic() - started
     typer.echo(f"learned from {samples} samples in {seconds:.1f} s with {threads} threads")
     typer.echo(f"peak {peak_bytes() / 1e9:.2f} GB, of it {at_start / 1e9:.2f} GB before")

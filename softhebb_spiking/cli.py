@@ -99,7 +99,7 @@ def main() -> None:
         status = app(standalone_mode=False)
     except typer.TyperException as error:
         _fail(getattr(error, "format_message", error.__str__)())
-    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+    except (ArithmeticError, ValueError, TypeError, OSError, ImportError, MemoryError) as error:
         _fail(str(error))
     if status == INTERRUPTED:  # typer's own reading of Ctrl-C
         print("softhebb-spiking: interrupted", file=sys.stderr)  # noqa: T201

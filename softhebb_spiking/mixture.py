@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,9 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from softhebb_spiking import theory
+from softhebb_spiking._blas import one_blas_thread
 from softhebb_spiking._checkpoint_keeper import CheckpointKeeper
+from softhebb_spiking._memory import check_memory
 from softhebb_spiking.checkpoint import Checkpoint
 from softhebb_spiking.initialization import INITS, initial_weights
 from softhebb_spiking.samples import (
@@ -141,6 +144,10 @@ class SoftHebbMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         TypeError, ValueError
             If a parameter or the data are not accepted; of arrays before anything is computed. The
             learned state is then what it was before the call.
+        MemoryError
+            If the layer is too large for the memory that is available.
+        FloatingPointError
+            If updates overshoot so far that weights diverge.
         OSError
             If a checkpoint cannot be written.
         """
@@ -213,6 +220,7 @@ class SoftHebbMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
 
     def _begin(self, samples: ArraySamples, log_prior: Any) -> None:
+        check_memory(self.n_units, samples.shape[1], samples.n_samples)
         generator = as_generator(self.random_state)
         self._set_state(initial_weights(self.init, samples, self.n_units, generator), log_prior)
 
@@ -277,9 +285,10 @@ class SoftHebbMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Return `function` of unit-norm samples and the number of the first, chunk by chunk."""
         samples = self._array_samples(X)
         results, start = [], 0
-        for raw in samples.raw_chunks(CHUNK_SAMPLES):
-            results.append(function(unit_norm_samples(raw, first_row=start), start))
-            start += len(raw)
+        with one_blas_thread():
+            for raw in samples.raw_chunks(CHUNK_SAMPLES):
+                results.append(function(unit_norm_samples(raw, first_row=start), start))
+                start += len(raw)
         return results[0] if len(results) == 1 else np.concatenate(results)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -346,7 +355,7 @@ class SoftHebbMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(
                 f"initial weights must have n_units={self.n_units} rows, got shape {weights.shape}."
             )
-        prior = np.full(self.n_units, -np.log(self.n_units))
+        prior = np.full(self.n_units, -math.log(self.n_units))  # numpy's depends on the processor
         if log_prior is not None:
             given = np.asarray(log_prior)
             prior = as_float_matrix("log_prior", given[np.newaxis])[0] if given.ndim == 1 else given

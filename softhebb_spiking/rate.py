@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from softhebb_spiking import theory
+from softhebb_spiking._blas import one_blas_thread
 from softhebb_spiking.mixture import SoftHebbMixture
 from softhebb_spiking.samples import CHUNK_SAMPLES
 from softhebb_spiking.validation import FloatArray, check_integer
@@ -112,10 +113,11 @@ class SoftHebb(SoftHebbMixture):
         return -(-CHUNK_SAMPLES // self.batch_size) * int(self.batch_size)
 
     def _learn(self, samples: FloatArray, rate_factors: FloatArray, key: int) -> None:
-        for start in range(0, len(samples), self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            self._learn_batch(samples[batch], rate_factors[batch, np.newaxis])
-            self.n_samples_seen_ += len(samples[batch])
+        with one_blas_thread():
+            for start in range(0, len(samples), self.batch_size):
+                batch = slice(start, start + self.batch_size)
+                self._learn_batch(samples[batch], rate_factors[batch, np.newaxis])
+                self.n_samples_seen_ += len(samples[batch])
 
     def _learn_batch(self, X: FloatArray, rate_factors: FloatArray) -> None:
         u = theory.drive(X, self.weights_)

@@ -298,8 +298,8 @@ def restored_model(
     if "weight_scales" in arrays:
         scales = arrays["weight_scales"]
         check_array("weight_scales", scales, (model.n_units,))
-        if (scales <= 0).any():
-            raise ValueError("weight_scales must be positive.")
+        if (scales == 0).any():
+            raise ValueError("weight_scales must not be 0: weights are divided by them.")
         model.weight_scales_ = scales
     return model
 

@@ -361,6 +361,13 @@ class SpikingSoftHebb(SoftHebbMixture):
         )
 
     def _keep_state(self, run: Run, result: RunResult) -> None:
+        if not np.isfinite(result.weights).all():
+            raise FloatingPointError(
+                f"the weights diverged: with learning_rate={self.learning_rate:g}, "
+                f"n_steps={self.n_steps} and total_rate={self.total_rate:g}, updates by few spikes "
+                "are so large that they overshoot. Lower learning_rate, or raise n_steps or "
+                "total_rate."
+            )
         self.weights_ = result.weights
         self.log_prior_ = result.log_prior
         self.n_samples_seen_ += len(run.samples)
@@ -388,6 +395,11 @@ class SpikingSoftHebb(SoftHebbMixture):
         check_choice("arithmetic", self.arithmetic, ARITHMETICS)
         check_choice("rounding", self.rounding, ROUNDINGS)
         self._network_params(n_features=1)  # it checks the other parameters
+        if self.settle_steps + self.n_steps < 2:
+            raise ValueError(
+                "n_steps=1 needs settle_steps of 1 at least: in the first step no input has "
+                "reached a unit yet, so that weights would only grow."
+            )
         for name in ("backend_options", "fixed_options"):
             if not isinstance(getattr(self, name), Mapping | None):
                 raise TypeError(

@@ -64,7 +64,6 @@ def test_rates_give_the_same_bits_in_each_process(rung: str) -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="BLAS needs a second processor")
-@pytest.mark.xfail(strict=True, reason="BLAS adds up large products in an order of its threads")
 @pytest.mark.parametrize("rung", ["rate", "rate-wide"])
 def test_rates_give_the_same_bits_with_more_threads_of_blas(rung: str) -> None:
     assert hash_in_process(rung, 1) == hash_in_process(rung, 2)

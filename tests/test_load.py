@@ -11,6 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from softhebb_spiking import SoftHebb, SpikingSoftHebb, _memory
+
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "load.py"
 needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
 
@@ -117,12 +119,43 @@ def test_networks_that_run_or_crash_leave_nothing() -> None:
 # --- large layers --------------------------------------------------------------------------------
 
 
+def test_memory_is_what_the_machine_or_the_container_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(_memory, "_CGROUP", tmp_path)
+    assert _memory.available_bytes() is None
+    _memory.check_memory(10**9, 10**9, 1)  # nobody knows, nothing is refused
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:   3000 kB\n")
+    assert _memory.available_bytes() == 3000 * 1024
+    (tmp_path / "memory.current").write_text("500000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert _memory.available_bytes() == 3000 * 1024
+    (tmp_path / "memory.max").write_text("1500000\n")
+    assert _memory.available_bytes() == 1_000_000
+
+
+@pytest.mark.parametrize("rung", [SoftHebb, SpikingSoftHebb])
+def test_a_refused_layer_leaves_the_estimator(rung: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten units of five features and ten samples: 24 bytes each."""
+    model, X = rung(10, random_state=0), np.ones((10, 5))
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 1199)
+    with pytest.raises(MemoryError, match="10 units of 5 features need"):
+        model.fit(X)
+    assert not hasattr(model, "weights_")
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 1200)
+    model.fit(X)
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 1599)
+    with pytest.raises(MemoryError, match="10 units of 5 features"):
+        model.fit(X[:9])
+    assert model.n_samples_seen_ == 10
+
+
 @needs_proc
 def test_a_layer_that_does_not_fit_is_refused_with_its_size() -> None:
     done = run("large", "--units", "1000000", "--features", "1000000")
     assert done.returncode == 2
-    assert "needs 32000.00 GB" in done.stdout
-    assert "refused: " in done.stdout
+    assert "refused: 1000000 units of 1000000 features need 32000.00 GB" in done.stdout
 
 
 @needs_proc
@@ -131,5 +164,5 @@ def test_a_layer_takes_what_it_is_said_to_take() -> None:
     done = run("large", "--units", "3000", "--features", "3000", "--samples", "3")
     assert done.returncode == 0, done.stderr
     peak, before = (float(gb) for gb in re.findall(r"([0-9.]+) GB", done.stdout)[-2:])
-    needed = LOAD.bytes_of_fit(3000, 3000, 3) / 1e9
+    needed = LOAD.bytes_of_learning(3000, 3000, 3) / 1e9
     assert 0.9 * needed < peak - before < needed + 0.06  # two digits are printed

@@ -327,6 +327,7 @@ def test_bad_samples_are_refused_before_anything_runs(
         ({"total_rate": 16.0}, ValueError, ("total_rate=16", "population_size=16", "lower")),
         ({"n_steps": 0}, ValueError, ("n_steps", ">= 1", "got 0")),
         ({"settle_steps": 2.0}, TypeError, ("settle_steps", "integer", "2.0")),
+        ({"settle_steps": 0, "n_steps": 1}, ValueError, ("n_steps=1", "settle_steps of 1")),
         ({"psp_tau_ms": 0.0}, ValueError, ("psp_tau_ms", "(0, inf)", "0.0")),
         ({"init": "zeros"}, ValueError, ("init", "'data'", "'zeros'")),
         ({"random_state": "x"}, TypeError, ("random_state", "'x'")),

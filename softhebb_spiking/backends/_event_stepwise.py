@@ -124,7 +124,7 @@ def _advance_units(net, layer, inputs, scratch, n_fired, gain, u, next_u, first,
             nothing, negligible = u.dtype.type(0.0), u.dtype.type(NEGLIGIBLE)
             for k in range(now.size):
                 decayed = decay * now[k]
-                then[k] = decayed if decayed > negligible else nothing
+                then[k] = decayed if abs(decayed) > negligible else nothing
         else:
             _sum_rows(layer.columns, inputs.rows, n_fired, start, stop, current)
             for k in range(now.size):
