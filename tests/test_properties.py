@@ -497,6 +497,41 @@ def test_free_events_in_integers_are_the_integer_oracle(
         np.testing.assert_array_equal(result.probes[name], values, err_msg=name)
 
 
+@pytest.mark.lava
+@pytest.mark.slow
+@examples(4)
+@given(seed=seeds, changes=st.fixed_dictionaries(clamped_networks))
+def test_clamped_events_are_what_lava_does(
+    clamped_run: MakeRun, seed: int, changes: dict[str, Any]
+) -> None:
+    from softhebb_spiking.backends import lava
+
+    run = clamped_run(seed, n_samples=2, **changes)
+    assert_agree(run, event.simulate(run), lava.simulate(run))
+
+
+@pytest.mark.lava
+@pytest.mark.slow
+@examples(4)
+@given(seed=seeds, n_units=sizes, n_features=sizes, inhibition=inhibitions,
+       rounding=st.sampled_from(["per_synapse", "shared"]))  # fmt: skip
+def test_free_events_in_integers_are_what_lava_does(
+    clamped_run: MakeRun, free: MakeRun, seed: int, n_units: int, n_features: int,
+    inhibition: str, rounding: str,
+) -> None:  # fmt: skip
+    from softhebb_spiking.backends import lava
+
+    run = clamped_run(seed, n_samples=2, n_units=n_units, n_features=n_features,
+                      inhibition=inhibition, settle_steps=2)  # fmt: skip
+    run = free(run, fixed=FixedPointParams(rounding=rounding), seed=seed)
+    one, other = event.simulate(run), lava.simulate(run)
+    for name in ("weights", "log_prior", "spike_counts", "input_spikes", "output_spikes"):
+        found, expected = getattr(one, name), getattr(other, name)
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+    for name in PROBES:
+        np.testing.assert_array_equal(one.probes[name], other.probes[name], err_msg=name)
+
+
 # --- parts and wholes ----------------------------------------------------------------------------
 
 
