@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 # Wheels only: nothing here may need a compiler. NIX comes as source, which is Python alone.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-binary nixio --constraint constraints.txt
 
-.PHONY: help setup demo test docs matrix clean
+.PHONY: help setup demo test docs matrix fuzz clean
 
 help:
 	@echo "make setup   create $(VENV) with everything: Lava, Brian2, tests"
@@ -21,6 +21,7 @@ help:
 	@echo "make test    ruff, mypy, pytest (PYTEST_ARGS='-k theory' selects)"
 	@echo "make docs    build the documentation in build/docs, running its scripts, and test its code"
 	@echo "make matrix  install and run on each of Python 3.10, 3.11 and 3.12 found here"
+	@echo "make fuzz    fuzz the readers of files for an hour, with atheris in an environment of its own"
 	@echo "make clean   remove $(VENV), caches and reports"
 	@echo "PYTHON=python3.11 make setup   chooses the interpreter (3.10, 3.11 or 3.12)"
 
@@ -55,6 +56,13 @@ docs: $(STAMP)
 
 matrix:
 	@$(PYTHON) benchmarks/matrix.py
+
+# In an environment of its own on top of the other, so that the tests stay what they are.
+fuzz: $(STAMP)
+	@test -e build/fuzz-venv/bin/python || $(BIN)/python -m venv build/fuzz-venv
+	@$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' > build/fuzz-venv/lib/python$(VERSION)/site-packages/project.pth
+	@build/fuzz-venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps atheris==3.0.0
+	build/fuzz-venv/bin/python tests/fuzz/run.py --reader all --executions 120000 --seconds 300 --seed 0
 
 clean:
 	rm -rf $(VENV) build dist docs/auto_* docs/sg_* *.egg-info verify-report .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from softhebb_spiking._untrusted import parse_json, read_tensors
-from softhebb_spiking.serialization import check_array, write_whole
+from softhebb_spiking.serialization import check_array, check_weight_scales, write_whole
 from softhebb_spiking.validation import check_integer, check_real
 
 _FORMAT = "softhebb-spiking checkpoint 1"
@@ -168,9 +168,7 @@ def _check_record(found: TrainingRecord) -> None:
     n_units, n_features = found.training["parameter n_units"], math.prod(weights.shape[1:])
     check_array("weights_", weights, (n_units, n_features))
     check_array("log_prior_", np.asarray(state.pop("log_prior_")), (n_units,))
-    check_array(
-        "weight_scales_", np.asarray(state.pop("weight_scales_", np.ones(n_units))), (n_units,)
-    )
+    check_weight_scales(np.asarray(state.pop("weight_scales_", np.ones(n_units))), n_units)
     check_integer("n_features_in_", state.pop("n_features_in_", n_features), n_features, n_features)
     check_integer("n_samples_seen_", state.pop("n_samples_seen_", 0), 0, 2**63 - 1)
     if state:

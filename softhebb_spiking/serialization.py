@@ -296,11 +296,8 @@ def restored_model(
     model: Any = classes[class_name].from_weights(arrays["weights"], arrays["log_prior"], **given)
     model.n_samples_seen_ = check_integer("n_samples_seen", n_samples_seen, 0, _MAX_COUNT)
     if "weight_scales" in arrays:
-        scales = arrays["weight_scales"]
-        check_array("weight_scales", scales, (model.n_units,))
-        if (scales == 0).any():
-            raise ValueError("weight_scales must not be 0: weights are divided by them.")
-        model.weight_scales_ = scales
+        check_weight_scales(arrays["weight_scales"], model.n_units)
+        model.weight_scales_ = arrays["weight_scales"]
     return model
 
 
@@ -311,6 +308,13 @@ def check_array(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None
             f"{name} must be finite floats of shape {shape}, got shape {values.shape} and dtype "
             f"{values.dtype}."
         )
+
+
+def check_weight_scales(scales: NDArray[Any], n_units: int) -> None:
+    """Raise `ValueError` unless weights can be divided by the scales in a file."""
+    check_array("weight_scales", scales, (n_units,))
+    if (scales == 0).any():
+        raise ValueError("weight_scales must not be 0: weights are divided by them.")
 
 
 def _as_python_number(value: Any) -> Any:

@@ -371,7 +371,7 @@ def test_models(change: Any, message: str, tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("scales", [[1.0, np.nan, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0]])
+@pytest.mark.parametrize("scales", [[1.0, np.nan, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0]])
 def test_scales_of_a_model_fit_it(scales: list[float], tmp_path: Path) -> None:
     path = _written("model", tmp_path)
     header = json.loads(READERS["model"].seed()["json:header"])["__metadata__"]

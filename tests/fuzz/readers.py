@@ -131,7 +131,7 @@ def check_model(model: Any) -> None:
     if model.log_prior_.shape != shape[:1] or not np.isfinite(model.log_prior_).all():
         raise Failure(f"log_prior {model.log_prior_}")
     scales = getattr(model, "weight_scales_", np.ones(shape[0]))
-    if scales.shape != shape[:1] or not (scales > 0).all() or model.n_samples_seen_ < 0:
+    if scales.shape != shape[:1] or (scales == 0).any() or model.n_samples_seen_ < 0:
         raise Failure(f"weight_scales {scales}")
 
 

@@ -176,7 +176,7 @@ def work(options: Any) -> int:
     try:
         import atheris
     except ImportError:
-        raise SystemExit("this needs atheris: pip install atheris") from None
+        raise SystemExit("this needs atheris: make fuzz, or pip install atheris==3.0.0") from None
     guided = options.reader not in ("nir", "nix", "nwb")
     with atheris.instrument_imports(include=MODULES if guided else ["no.module"]):
         for name in MODULES if guided else ("neo.io", "nixio", "pynwb", "nir"):
