@@ -314,7 +314,7 @@ def check_weight_scales(scales: NDArray[Any], n_units: int) -> None:
     """Raise `ValueError` unless weights can be divided by the scales in a file."""
     check_array("weight_scales", scales, (n_units,))
     if (scales == 0).any():
-        raise ValueError("weight_scales must not be 0: weights are divided by them.")
+        raise ValueError("weight_scales must be other than 0: weights are divided by them.")
 
 
 def _as_python_number(value: Any) -> Any:

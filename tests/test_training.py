@@ -398,7 +398,7 @@ sys.modules["pandas"] = None
 import numpy as np
 from softhebb_spiking import SpikingSoftHebb
 X = np.full((int(sys.argv[1]), 784), 7, np.uint8)
-SpikingSoftHebb(20, n_steps=1, settle_steps=0, random_state=0).fit(X)
+SpikingSoftHebb(20, n_steps=1, settle_steps=1, random_state=0).fit(X)
 lines = Path("/proc/self/status").read_text().splitlines()
 print(next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")))
 """
