@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
+
+from softhebb_spiking._cache import cached_njit
 
 _LOG2_E = np.float32(1.0 / math.log(2.0))
 _HALF = np.float32(0.5)
@@ -28,7 +30,7 @@ LANES = 32  # bytes that are compared at once
 
 # Kernels get their arrays in tuples. Without this, each look into a tuple counts a reference in an
 # atomic operation, which in a step of a microsecond is half of the time. Nothing is allocated.
-kernel: Any = partial(njit, cache=True, _nrt=False)
+kernel: Any = partial(cached_njit, _nrt=False)
 # For what every step calls: passing the tuples takes as long as the work.
 inlined_kernel: Any = partial(kernel, forceinline=True)
 

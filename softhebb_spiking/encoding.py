@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from softhebb_spiking._cache import cached_njit
 from softhebb_spiking.params import NetworkParams
 from softhebb_spiking.philox import (
     INPUT_STREAM,
@@ -50,7 +50,7 @@ def input_probabilities(samples: FloatArray, max_probability: float) -> FloatArr
     return np.asarray(max_probability * samples / peak)
 
 
-@njit(cache=True)
+@cached_njit()
 def input_thresholds(samples: FloatArray, max_probability: float) -> NDArray[np.uint64]:
     """Return the spike thresholds of inputs that show samples.
 
@@ -108,7 +108,7 @@ def psp_gain(samples: FloatArray, params: NetworkParams) -> FloatArray:
     return np.asarray(samples.max(axis=-1) * scale)
 
 
-@njit(cache=True, inline="always")
+@cached_njit(inline="always")
 def is_below(
     high_byte: int, threshold: np.uint64, seed: int, sample: int, step: int, index: int
 ) -> bool:
@@ -120,7 +120,7 @@ def is_below(
     return bool(low_bits_of_input(seed, sample, step, index) < rest)
 
 
-@njit(cache=True)
+@cached_njit()
 def draw_presentation(
     thresholds: NDArray[np.uint64], n_steps: int, seed: int, sample: int
 ) -> tuple[IntArray, IntArray]:

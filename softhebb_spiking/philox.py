@@ -12,8 +12,9 @@ References
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from softhebb_spiking._cache import cached_njit
 
 INPUT_STREAM = 0
 NEURON_STREAM = 1
@@ -39,7 +40,7 @@ _WORD_BITS = np.uint64(32)
 _ROUNDS = 10
 
 
-@njit(cache=True, inline="always")
+@cached_njit(inline="always")
 def philox_4x32(
     seed: np.uint64, stream: int, sample: int, step: int, block: int
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -76,7 +77,7 @@ def philox_4x32(
     return c0, c1, c2, c3
 
 
-@njit(cache=True)
+@cached_njit()
 def uniform_words(
     seed: int, stream: int, sample: int, step: int, n: int, first_block: int = 0
 ) -> NDArray[np.uint32]:
@@ -104,7 +105,7 @@ def uniform_words(
     return words
 
 
-@njit(cache=True)
+@cached_njit()
 def draw_blocks(
     seed: int,
     stream: int,
@@ -135,7 +136,7 @@ def draw_blocks(
         words[4 * p + 3] = four[3]
 
 
-@njit(cache=True)
+@cached_njit()
 def bytes_of_steps(
     seed: int,
     stream: int,
@@ -178,7 +179,7 @@ def bytes_of_steps(
             out[p] = (row[p] >> shift) & np.uint32(0xFF)
 
 
-@njit(cache=True)
+@cached_njit()
 def step_bytes(seed: int, stream: int, sample: int, step: int, n: int) -> NDArray[np.uint8]:
     """Return the bytes of indices 0 … n−1 for one step of a stream of bytes, shape (n,)."""
     indices = np.arange(n).astype(np.int32)
@@ -188,13 +189,15 @@ def step_bytes(seed: int, stream: int, sample: int, step: int, n: int) -> NDArra
     return of_step
 
 
-@njit(cache=True, inline="always")
+@cached_njit(inline="always")
 def low_bits_of_input(seed: int, sample: int, step: int, index: int) -> np.uint64:
     """Return the 24 low bits of the word of an input; its high byte decides 255 times of 256."""
-    return philox_4x32(np.uint64(seed), INPUT_LOW_STREAM, sample, step, index)[0] >> np.uint64(8)
+    words = philox_4x32(np.uint64(seed), INPUT_LOW_STREAM, sample, step, index)
+    low_bits: np.uint64 = words[0] >> np.uint64(8)
+    return low_bits
 
 
-@njit(cache=True)
+@cached_njit()
 def input_words(seed: int, sample: int, step: int, n: int) -> NDArray[np.uint32]:
     """Return the words that decide which of n inputs fire in a step.
 

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = "softhebb_spiking"
 ROOT = Path(__file__).resolve().parent.parent
 
-LEAVES = {"errors", "validation", "params", "philox"}
+LEAVES = {"errors", "validation", "params", "philox", "_cache"}
 FIXED = {"fixed_point", "fixed_learning", "fixed_network"}
 CORE = LEAVES | {"theory", "encoding", "recording"} | FIXED
 EVENT_KERNELS = {
@@ -42,8 +42,9 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "validation": {"errors"},
     "params": {"errors", "validation"},
-    "philox": set(),
-    "_compiled": set(),
+    "_cache": set(),
+    "philox": {"_cache"},
+    "_compiled": {"_cache"},
     "_timing": set(),
     "_intervals": LEAVES,
     "_workers": set(),

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from softhebb_spiking._cache import cached_njit
 from softhebb_spiking._timing import median_seconds
 
 N_ROWS = 20
@@ -15,7 +15,7 @@ N_INPUTS = 784
 _N_TRIADS = 10_000_000
 
 
-@njit(cache=True)
+@cached_njit()
 def sum_floats(rows, chosen, total):  # type: ignore[no-untyped-def]
     """Sum random rows of float32, four at a time."""
     for step in range(chosen.shape[0]):
@@ -26,7 +26,7 @@ def sum_floats(rows, chosen, total):  # type: ignore[no-untyped-def]
                 total[k] += (a[k] + b[k]) + (c[k] + d[k])
 
 
-@njit(cache=True)
+@cached_njit()
 def sum_bytes(rows, chosen, total):  # type: ignore[no-untyped-def]
     """Sum random rows of uint8 to uint16, four at a time."""
     for step in range(chosen.shape[0]):
@@ -39,7 +39,7 @@ def sum_bytes(rows, chosen, total):  # type: ignore[no-untyped-def]
                 total[k] += np.uint16(first + np.uint16(np.uint16(c[k]) + np.uint16(d[k])))
 
 
-@njit(cache=True)
+@cached_njit()
 def triad(a, b, c):  # type: ignore[no-untyped-def]
     """Apply a = b + 3 c."""
     for i in range(a.size):

@@ -12,8 +12,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from softhebb_spiking._cache import cached_njit
 from softhebb_spiking.backends._event_draws import binomial_quantile
 from softhebb_spiking.philox import (
     COMPARE_STREAM,
@@ -75,7 +75,7 @@ class BudgetState(NamedTuple):
     log_prior: FloatArray
 
 
-@njit(cache=True)
+@cached_njit()
 def show(  # type: ignore[no-untyped-def]
     on,
     net,
@@ -116,14 +116,14 @@ def show(  # type: ignore[no-untyped-def]
             _learn_prior(on, net, state.log_prior, counts[step], prior_rate, seed, sample, step)
 
 
-@njit(cache=True)
+@cached_njit()
 def _integrate(on, net, real, u, current):  # type: ignore[no-untyped-def]
     if on.traces:
         return np.minimum(np.floor(u * net.decay / 4096.0) + current, 2.0**23 - 1)
     return u * real.decay + current
 
 
-@njit(cache=True)
+@cached_njit()
 def _receive(  # type: ignore[no-untyped-def]
     on, weights, fired, half_payload, current, x1, seed, sample, step
 ):
@@ -137,12 +137,12 @@ def _receive(  # type: ignore[no-untyped-def]
             x1[i] = min(127.0, x1[i])
 
 
-@njit(cache=True)
+@cached_njit()
 def _seen(on, weight):  # type: ignore[no-untyped-def]
     return min(255.0, max(0.0, np.rint(weight))) if on.weights else weight
 
 
-@njit(cache=True)
+@cached_njit()
 def _half_payload(on, half_payload, seed, sample, step, i):  # type: ignore[no-untyped-def]
     """Return what a spike adds to the trace; half_payload is in units of 2⁻⁸."""
     if not on.traces:
@@ -152,7 +152,7 @@ def _half_payload(on, half_payload, seed, sample, step, i):  # type: ignore[no-u
     return np.floor((half_payload + float(byte)) / 256.0)
 
 
-@njit(cache=True)
+@cached_njit()
 def _log_intensities(on, net, real, u, log_prior):  # type: ignore[no-untyped-def]
     """Return u/τ + b in units of 2⁻¹² octaves."""
     if on.inhibition:
@@ -161,7 +161,7 @@ def _log_intensities(on, net, real, u, log_prior):  # type: ignore[no-untyped-de
     return u * real.octaves_per_unit + log_prior / 64.0
 
 
-@njit(cache=True)
+@cached_njit()
 def _power(on, net, octaves):  # type: ignore[no-untyped-def]
     """Return 2 to the power of a number of octaves, by the table if that is on."""
     whole = math.floor(octaves)
@@ -171,7 +171,7 @@ def _power(on, net, octaves):  # type: ignore[no-untyped-def]
     return net.exp2_table[part] * 2.0 ** (whole - 15)
 
 
-@njit(cache=True)
+@cached_njit()
 def _fire(on, net, real, log_intensity, h, counts, seed, sample, step):  # type: ignore[no-untyped-def]
     M = net.population_size
     offset = net.neuron_rate_log if on.inhibition else real.neuron_rate_log
@@ -193,7 +193,7 @@ def _fire(on, net, real, log_intensity, h, counts, seed, sample, step):  # type:
             counts[k] = binomial_quantile(four[k % 4], M, rho)
 
 
-@njit(cache=True)
+@cached_njit()
 def _decay(on, net, real, x1, random, seed, sample, step):  # type: ignore[no-untyped-def]
     """Let the traces decay at the end of an epoch."""
     four = philox_4x32(np.uint64(seed), TRACE_STREAM, sample, step, 0)
@@ -211,7 +211,7 @@ def _decay(on, net, real, x1, random, seed, sample, step):  # type: ignore[no-un
                 x1[i] = np.floor((x1[i] * net.decay + 16.0 * byte) / 4096.0)
 
 
-@njit(cache=True)
+@cached_njit()
 def _learn_all(  # type: ignore[no-untyped-def]
     on, net, real, weights, due, u, x1, randoms, epoch, seed, sample, step
 ):
@@ -236,7 +236,7 @@ def _learn_all(  # type: ignore[no-untyped-def]
             due[k] = 0.0
 
 
-@njit(cache=True)
+@cached_njit()
 def _post_traces(  # type: ignore[no-untyped-def]
     on, net, real, k, due, u, seed, sample, step, y_random
 ):
@@ -256,7 +256,7 @@ def _post_traces(  # type: ignore[no-untyped-def]
     return y1, y2
 
 
-@njit(cache=True)
+@cached_njit()
 def _learn(  # type: ignore[no-untyped-def]
     on, net, real, w, k, due, u, x1, seed, sample, step, random, y_random
 ):
@@ -288,7 +288,7 @@ def _learn(  # type: ignore[no-untyped-def]
         w[i] = min(255.0, math.floor((total + noise) / 128.0))
 
 
-@njit(cache=True)
+@cached_njit()
 def _learn_prior(on, net, log_prior, counts, rate, seed, sample, step):  # type: ignore[no-untyped-def]
     total = 256.0 * counts.sum()
     for k in range(log_prior.size):
@@ -306,14 +306,14 @@ def _learn_prior(on, net, log_prior, counts, rate, seed, sample, step):  # type:
         log_prior[k] = min(0.0, max(log_prior[k] + change, -(2.0**23)))
 
 
-@njit(cache=True)
+@cached_njit()
 def _inverse_prior(on, net, log_prior):  # type: ignore[no-untyped-def]
     """Return 2^(−B) in units of 2⁻⁸."""
     inverse = 256.0 * _power(on, net, -log_prior / 2.0**18)
     return min(math.floor(inverse + 0.5), 2.0**24 - 1) if on.inhibition else inverse
 
 
-@njit(cache=True)
+@cached_njit()
 def _pool(on, net, real, h, trend, total):  # type: ignore[no-untyped-def]
     """Return h and its trend after a step with `total` output spikes."""
     if not on.inhibition:
