@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -24,12 +29,14 @@ from softhebb_spiking.sweep_command import sweep
 from softhebb_spiking.training_commands import evaluate, train
 from softhebb_spiking.verification_commands import demo, verify
 
+FAILED = 1
 USAGE_ERROR = 2
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT  # as shells say it
+TERMINATED = 128 + signal.SIGTERM
 EXIT_CODES = (
-    "Exit status: 0 done; 1 a check or a task failed, or a plan does not fit its chip; 2 wrong use "
-    "or bad input, told in one line on stderr; 130 interrupted. Results go to stdout, progress to "
-    "stderr."
+    "Exit status: 0 done; 1 a check or a task failed, a plan does not fit its chip, or nobody "
+    "reads the output any more; 2 wrong use or bad input, told in one line on stderr; "
+    "130 interrupted; 143 terminated. Results go to stdout, progress to stderr."
 )
 
 
@@ -94,18 +101,79 @@ def _options(
 
 def main() -> None:
     """Run the command line; user errors are one line on stderr and exit status 2."""
-    status: int | None
     try:
-        status = app(standalone_mode=False)
+        with _ending_on_sigterm():
+            status = _run()
+            sys.stdout.flush()
+    except BrokenPipeError:  # as with `| head`, which has read enough
+        status = FAILED
+        _silence()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+        _tell("interrupted")
+    except SystemExit as ending:
+        if ending.code == TERMINATED:
+            _tell("terminated")
+        raise
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Run a command; return the exit status, or raise SystemExit."""
+    try:
+        status: int | None = app(standalone_mode=False)
     except typer.TyperException as error:
         _fail(getattr(error, "format_message", error.__str__)())
+    except BrokenPipeError:
+        raise
     except (ArithmeticError, ValueError, TypeError, OSError, ImportError, MemoryError) as error:
         _fail(str(error))
     if status == INTERRUPTED:  # typer's own reading of Ctrl-C
-        print("softhebb-spiking: interrupted", file=sys.stderr)  # noqa: T201
-    sys.exit(status or 0)
+        raise KeyboardInterrupt
+    return status or 0
 
 
-def _fail(message: str) -> None:
-    print(f"softhebb-spiking: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the command with one line, after half-written files have been removed.
+
+    As with Ctrl-C, the chunk that is being learned is learned to its end first.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield
+        return
+    owner = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a child that was forked; it has nothing to tidy up
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough while things are tidied up
+        sys.exit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _silence() -> None:
+    """Let what is still to be written at the end of the process go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+
+
+def _tell(message: str) -> None:
+    print(f"softhebb-spiking: {message}", file=sys.stderr)  # noqa: T201
+
+
+def _fail(message: str) -> NoReturn:
+    _tell(" ".join(message.split()))
     sys.exit(USAGE_ERROR)

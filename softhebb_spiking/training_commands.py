@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import numpy as np
@@ -38,7 +35,6 @@ from softhebb_spiking.spiking import BACKENDS, SpikingSoftHebb
 from softhebb_spiking.training import Callback, Progress
 from softhebb_spiking.validation import check_choice, check_integer
 
-TERMINATED = 128 + signal.SIGTERM  # as shells say it
 _DEFAULTS = SpikingSoftHebb()
 
 
@@ -134,15 +130,14 @@ def train(
         )
     check_writable_file(output)
     options = _checkpoint(checkpoint, checkpoint_every, checkpoint_seconds, resume)
-    with _ending_on_sigterm():
-        data = load_dataset(dataset, root=data_root)
-        X = data.X_train[: None if samples is None else check_integer("samples", samples, 1)]
-        started = time.perf_counter()
-        with _training_bar(len(X) * epochs) as callback:
-            model.fit(X, checkpoint=options, callback=callback)
-        # A clock may stand still while a training that had ended is read back.
-        elapsed = max(time.perf_counter() - started, 1e-9)
-        model.save(output)
+    data = load_dataset(dataset, root=data_root)
+    X = data.X_train[: None if samples is None else check_integer("samples", samples, 1)]
+    started = time.perf_counter()
+    with _training_bar(len(X) * epochs) as callback:
+        model.fit(X, checkpoint=options, callback=callback)
+    # A clock may stand still while a training that had ended is read back.
+    elapsed = max(time.perf_counter() - started, 1e-9)
+    model.save(output)
     shown = len(X) * epochs
     if as_json:
         written = {"model": str(output.resolve()), "samples": shown}
@@ -172,25 +167,6 @@ def _checkpoint(
             )
         return None
     return Checkpoint(path, every_samples=every_samples, interval_s=interval_s, resume=resume)
-
-
-@contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the command with one line, after half-written files have been removed.
-
-    As with Ctrl-C, the chunk that is being learned is learned to its end first.
-    """
-
-    def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough while things are tidied up
-        print("softhebb-spiking: terminated", file=sys.stderr)  # noqa: T201
-        sys.exit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

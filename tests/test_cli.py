@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
+import subprocess
 import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -110,6 +115,74 @@ def test_an_interrupt_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(verification_commands, "load_dataset", interrupted)
     assert _run(monkeypatch, "verify", "--rungs", "event") == 130
     assert _error_line(capsys) == "softhebb-spiking: interrupted"
+
+
+def test_a_termination_is_one_line_whatever_the_command(monkeypatch, capsys):
+    def terminated(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10.0)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(verification_commands, "load_dataset", terminated)
+    assert _run(monkeypatch, "verify", "--rungs", "event") == 143
+    assert _error_line(capsys) == "softhebb-spiking: terminated"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_forked_child_is_terminated_as_ever(monkeypatch, capsys):
+    statuses = []
+
+    def fork(*_, **__):
+        pid = os.fork()
+        if pid == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10.0)
+            os._exit(0)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        raise ValueError("planted")
+
+    monkeypatch.setattr(verification_commands, "load_dataset", fork)
+    assert _run(monkeypatch, "verify", "--rungs", "event") == 2
+    assert _error_line(capsys) == "softhebb-spiking: planted"
+    assert statuses == [-signal.SIGTERM]
+
+
+def test_outside_the_main_thread_there_are_no_signals(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["softhebb-spiking", "--version"])
+    statuses = []
+
+    def run():
+        try:
+            cli.main()
+        except SystemExit as ending:
+            statuses.append(ending.code)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert statuses == [0]
+
+
+@pytest.mark.parametrize("streams", ["stdout", "stdout stderr"])
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["bench", "taste"]])
+def test_nobody_reads_the_output(arguments, streams):
+    """What is printed last is still in a buffer when the command ends."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "from softhebb_spiking import cli; cli.main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        stdout=writer,
+        stderr=writer if "stderr" in streams else subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    if arguments[0] == "bench" and "stderr" not in streams:
+        assert ended.returncode == 2
+        assert len(ended.stderr.splitlines()) == 1
+    else:
+        assert ended.returncode == 1
+        assert not ended.stderr
 
 
 @pytest.mark.parametrize("rung", ["rate", "event"])
