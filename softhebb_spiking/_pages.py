@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import platform
-import tempfile
-import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softhebb_spiking import __version__
+from softhebb_spiking.serialization import put_in_place, scratch_file
 
 if TYPE_CHECKING:
     import jinja2
@@ -62,16 +61,16 @@ def check_writable(directory: str | Path, names: Iterable[str]) -> None:
     """
     require_installed()
     folder = Path(directory)
+    paths = [folder / name for name in names]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=folder, prefix=".report.")
+        with scratch_file(paths[0]):
+            pass
     except OSError as error:
         raise _unwritable(folder, error) from error
-    os.close(handle)
-    os.unlink(scratch)
-    for name in names:
-        if (folder / name).is_dir():
-            raise IsADirectoryError(f"cannot write {folder / name}: it is a folder; remove it.")
+    for path in paths:
+        if path.is_dir():
+            raise IsADirectoryError(f"cannot write {path}: it is a folder; remove it.")
 
 
 def _unwritable(folder: Path, error: OSError) -> OSError:
@@ -88,17 +87,16 @@ def write_together(files: Mapping[Path, str]) -> None:
     OSError
         If one cannot be written.
     """
-    scratch = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex}") for path in files}
     try:
-        for path, text in files.items():
-            scratch[path].write_text(text, encoding="utf-8")
-        for path in files:
-            os.replace(scratch[path], path)
+        with ExitStack() as stack:
+            written = [(stack.enter_context(scratch_file(path)), path) for path in files]
+            for file, path in written:
+                file.write(files[path].encode("utf-8"))
+                file.flush()  # so that a full disk is noticed before any file is replaced
+            for file, path in written:
+                put_in_place(file, path)
     except OSError as error:
         raise _unwritable(next(iter(files)).parent, error) from error
-    finally:
-        for path in scratch.values():
-            path.unlink(missing_ok=True)
 
 
 def page_environment() -> jinja2.Environment:

@@ -98,16 +98,40 @@ def write_whole(path: str | Path, content: bytes) -> None:
         If it cannot be written, such as on a full disk; nothing is left behind.
     """
     target = Path(path)
+    with scratch_file(target) as file:
+        file.write(content)
+        put_in_place(file, target)
+
+
+@contextlib.contextmanager
+def scratch_file(target: Path) -> Iterator[IO[bytes]]:
+    """Give a file beside a target that `put_in_place` makes the target; else it is removed.
+
+    What processes killed while they wrote the same target have left beside it is removed, too.
+
+    Parameters
+    ----------
+    target : Path
+        What is to be written.
+
+    Raises
+    ------
+    OSError
+        If no file can be made there.
+    """
     remove_scratch_files(target)
     with _open_scratch_file(target) as file:
         try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, target)
-        except BaseException:
+            yield file
+        finally:
             Path(file.name).unlink(missing_ok=True)
-            raise
+
+
+def put_in_place(file: IO[bytes], target: Path) -> None:
+    """Put what was written to a scratch file on the disk, then let it be the target."""
+    file.flush()
+    os.fsync(file.fileno())
+    os.replace(file.name, target)
     _fsync_folder(target.parent)
 
 
@@ -139,16 +163,36 @@ def whole_file(target: Path) -> Iterator[Path]:
     """
     check_writable_file(target)
     remove_scratch_files(target)
-    with (
-        tempfile.TemporaryDirectory(dir=target.parent, prefix=_scratch_prefix(target)) as folder,
-        _locked(Path(folder)),
-    ):
-        scratch = Path(folder) / target.name
+    with _scratch_folder(target) as folder:
+        scratch = folder / target.name
         yield scratch
         with scratch.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(scratch, target)
         _fsync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _scratch_folder(target: Path) -> Iterator[Path]:
+    """Give a folder beside a target, with its lock held; it is removed at the end."""
+    folder, handle = _make_scratch_folder(target)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _make_scratch_folder(target: Path) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=_scratch_prefix(target)))
+        with contextlib.suppress(FileNotFoundError):  # removed before it was locked
+            handle = os.open(folder, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # file systems without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, handle
+            os.close(handle)
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "_blas": set(),
     "_memory": set(),
     "_hdf5": {"_untrusted"},
-    "_pages": {""},
+    "_pages": {"", "serialization"},
     "_lava_compat": {"errors"},
     "theory": LEAVES,
     "encoding": LEAVES | {"theory"},

@@ -1,10 +1,12 @@
 """Models on disk: the same model comes back, foreign files do not, nothing half-written stays."""
 
+import fcntl
 import json
 import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from softhebb_spiking import SoftHebb, SpikingSoftHebb, load_model
+from softhebb_spiking._pages import write_together
 from softhebb_spiking.mixture import SoftHebbMixture
-from softhebb_spiking.serialization import whole_file, write_whole
+from softhebb_spiking.serialization import remove_scratch_files, whole_file, write_whole
 
 RNG = np.random.default_rng(0)
 WEIGHTS, LOG_PRIOR = RNG.random((3, 5)), np.log([0.5, 0.3, 0.2])
@@ -201,6 +204,85 @@ def test_so_does_what_a_killed_library_leaves(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole_file(path):
         pass  # nothing was written
     assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"whole again"]
+
+
+PAGE_WRITER = """
+import sys, time
+from pathlib import Path
+from softhebb_spiking import _pages, serialization
+serialization.os.fsync = lambda _: (print("writing", flush=True), time.sleep(60))
+_pages.write_together({Path(sys.argv[1]): "half", Path(sys.argv[2]): "half"})
+"""
+
+
+def test_so_does_what_a_killed_report_leaves(tmp_path: Path) -> None:
+    paths = [tmp_path / "report.html", tmp_path / "report.json"]
+    for path in paths:
+        path.write_text("old")
+    writer = subprocess.Popen(
+        [sys.executable, "-c", PAGE_WRITER, *map(str, paths)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "writing\n"
+    assert len(list(tmp_path.iterdir())) == 4
+    writer.kill()
+    writer.wait(10)
+    assert [path.read_text() for path in paths] == ["old", "old"]
+    write_together({path: "whole" for path in paths})
+    assert sorted(tmp_path.iterdir()) == paths
+    assert [path.read_text() for path in paths] == ["whole", "whole"]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_report_is_written_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """The disk is full while one of the two files is written."""
+    paths = [tmp_path / "report.html", tmp_path / "report.json"]
+    write_together({path: "old" for path in paths})
+    texts: dict[Path, Any] = {path: "new" for path in paths}
+
+    class Full(str):
+        def encode(self, *_: Any) -> bytes:
+            raise OSError(28, "No space left on device")
+
+    texts[paths[failing]] = Full()
+    with pytest.raises(OSError, match=r"cannot write the report to .*No space left"):
+        write_together(texts)
+    assert sorted(tmp_path.iterdir()) == paths
+    assert [path.read_text() for path in paths] == ["old", "old"]
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "before it is locked"])
+def test_a_folder_that_another_writer_takes_away_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """What cleans up cannot tell a folder that is not locked yet from one that was left."""
+    path, made, locked = tmp_path / "recording.nwb", tempfile.mkdtemp, fcntl.flock
+    taken: list[str] = []
+
+    def take_away(folder: str) -> None:
+        if not taken:
+            taken.append(folder)
+            remove_scratch_files(path)
+
+    def make(**options: Any) -> str:
+        folder = made(**options)
+        if when == "before it is opened":
+            take_away(folder)
+        return folder
+
+    def lock(handle: int, operation: int) -> None:
+        if when == "before it is locked" and operation == fcntl.LOCK_EX:
+            take_away("")
+        locked(handle, operation)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make)
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with whole_file(path) as scratch:
+        assert len(taken) == 1
+        scratch.write_bytes(b"whole")
+    assert [one.name for one in tmp_path.iterdir()] == ["recording.nwb"]
 
 
 def test_both_estimators_are_models() -> None:
