@@ -7,18 +7,22 @@ waits for models that are gone. Importing this module does not import Lava.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import multiprocessing.process
 import os
+import shutil
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from softhebb_spiking.params import Run
 
 _POLL_S = 0.25
 _GRACE_S = 5.0
+_WATCH_INTERVAL_S = 0.5
 _SOCKET_NAME = "/pymp-xxxxxxxx/listener-xxxxxxxx"  # as multiprocessing makes them
 _MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103  # of AF_UNIX, without its end
 
@@ -115,7 +119,8 @@ def run_watched(
 
     started = time.monotonic()
     try:
-        process.run(condition=RunSteps(num_steps=n_steps, blocking=False), run_cfg=config)
+        with forked_processes_end_with_us():
+            process.run(condition=RunSteps(num_steps=n_steps, blocking=False), run_cfg=config)
     except Exception as error:
         failure = getattr(error, "trace", None)  # Lava's mark on what a model's __init__ raised
         if failure is None:
@@ -150,6 +155,60 @@ def run_watched(
             failure = model_failure(process)
         raise RuntimeError(f"{description} failed:\n{failure or 'No model sent a traceback.'}")
     process.wait()
+
+
+@contextlib.contextmanager
+def forked_processes_end_with_us() -> Iterator[None]:
+    """Let processes that this thread forks meanwhile end soon after this process, however it ends.
+
+    Without this, Lava's would outlive a process that is killed, and wait for it for ever.
+    """
+    global _forking
+    # Not of others that fork at the same time in another thread.
+    _forking = (threading.get_ident(), os.getpid(), _own_temporary_folder())
+    try:
+        yield
+    finally:
+        _forking = None
+
+
+_forking: tuple[int, int, str | None] | None = None  # thread, process, its temporary folder
+
+
+def _own_temporary_folder() -> str | None:
+    """Return the folder of multiprocessing's sockets, if this process may have made it."""
+    if multiprocessing.parent_process() is not None:
+        return None
+    return _temporary_folder()
+
+
+def _temporary_folder() -> str | None:
+    config: dict[str, Any] = getattr(multiprocessing.current_process(), "_config", {})
+    return config.get("tempdir")
+
+
+def _after_fork() -> None:
+    global _forking
+    forking, _forking = _forking, None
+    if forking is None or forking[0] != threading.get_ident():
+        return
+    _, parent, of_parent = forking
+    inherited = _temporary_folder()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_INTERVAL_S)
+        # What a process removes at its end, had it been given the time.
+        mine = _temporary_folder()
+        for folder in (of_parent, mine if mine != inherited else None):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)  # the last one to go lets the resource tracker release the shared memory
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def end(process: Any) -> None:

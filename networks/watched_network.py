@@ -75,7 +75,8 @@ class WatchedNetwork:
         For callers that watch the run themselves.
         """
         config = run_configuration(self._target)
-        self._process.run(condition=RunSteps(num_steps=self.n_steps), run_cfg=config)
+        with supervision.forked_processes_end_with_us():
+            self._process.run(condition=RunSteps(num_steps=self.n_steps), run_cfg=config)
 
     def stop(self) -> None:
         """End the run and all its operating system processes."""

@@ -112,6 +112,15 @@ class Scene:
             text=True,
         )
 
+    def wait_for_begin(self, process: subprocess.Popen[str]) -> None:
+        """Wait until a child has left the file that says that its imports are done."""
+        deadline = time.monotonic() + self.limit_s
+        while not (self.folder / "begun").exists():
+            require(process.poll() is None, "it ended before it began")
+            if time.monotonic() > deadline:
+                raise HangError(f"it did not begin in {self.limit_s:g} s")
+            time.sleep(0.001)
+
     def wait(self, process: subprocess.Popen[str]) -> Ended:
         """Wait for the end of a process."""
         try:

@@ -94,8 +94,10 @@ def _plant(kind: str, model: str, step: int) -> Any:
     return undo
 
 
-def _kill_a_model(rng: np.random.Generator, moment_s: float, network: Any) -> None:
-    """Kill one of the network's models, from another thread, once there are any."""
+def _kill_a_model(
+    rng: np.random.Generator, moment_s: float, network: Any, times: dict[str, float]
+) -> None:
+    """Kill one of the network's models, from another thread, once there are any; note when."""
 
     def actors() -> list[Any]:
         runtime = getattr(network.encoder, "runtime", None)
@@ -106,6 +108,7 @@ def _kill_a_model(rng: np.random.Generator, moment_s: float, network: Any) -> No
         time.sleep(moment_s)
         while not (living := actors()):
             time.sleep(0.005)
+        times["killed"] = time.monotonic()
         os.kill(living[int(rng.integers(len(living)))].pid, 9)
 
     threading.Thread(target=kill, daemon=True).start()
@@ -119,17 +122,22 @@ def lava(kind: str, seed: str, duration_s: str) -> None:
     model, step = MODELS[int(rng.integers(len(MODELS)))], int(rng.integers(1, N_SAMPLES * 15))
     undo = _plant(kind, model, step)
     error, started = "", time.monotonic()
+    times: dict[str, float] = {}
     try:
         with _network() as network:
             if kind == "kill":
-                _kill_a_model(rng, rng.uniform(0.0, float(duration_s)), network)
+                _kill_a_model(rng, rng.uniform(0.0, float(duration_s)), network, times)
             network.present(timeout_s=5.0 if kind == "block" else 100.0)
+            times["presented"] = time.monotonic()
     except (RuntimeError, TimeoutError) as caught:
         error = f"{type(caught).__name__}: {caught}"
     elapsed_s, left = time.monotonic() - started, len(multiprocessing.active_children())
     undo()
+    # A model that is killed when all has been shown does no harm; it may have done its last step.
+    before_its_end = times.get("killed", np.inf) < times.get("presented", 0.0) - 0.5
     found = {
         "error": error,
+        "too_late": kind == "kill" and "presented" in times and not before_its_end,
         "elapsed_s": elapsed_s,
         "children": left,
         "files": [files, _open_files()],
@@ -145,6 +153,22 @@ def lava_undisturbed() -> None:
     started = time.monotonic()
     _shown()
     print(time.monotonic() - started)
+
+
+def lava_program(kind: str) -> None:
+    """Show a network that learns in this process, or train with Lava; print what was found."""
+    _digits()
+    if kind == "network":
+        _network()  # imports Lava
+    Path(os.environ["FAULT_BEGUN"]).touch()
+    started = time.monotonic()
+    found = _shown() if kind == "network" else _trained().tolist()
+    print(f"{time.monotonic() - started}\n{found}")
+
+
+def _trained() -> Any:
+    lava = {"backend": "lava", "n_units": 3, "n_epochs": 1, "n_steps": 5, "settle_steps": 3}
+    return _model(**lava).fit(_digits()[:10]).weights_
 
 
 # --- training in this process --------------------------------------------------------------------
@@ -227,11 +251,15 @@ def save(kind: str, path: str) -> None:
         cli._fail(str(error))
 
 
+def _fitted_model() -> Any:
+    return _model(n_units=40, n_epochs=1).fit(_digits()[:100])
+
+
 def _save_model(path: Path) -> None:
-    _model(n_units=40, n_epochs=1).fit(_digits()[:100]).save(path)
+    _fitted_model().save(path)
 
 
-def _save_recording(path: Path) -> None:
+def _recording() -> Any:
     from softhebb_spiking.backends import event
     from softhebb_spiking.params import NetworkParams, Run
     from softhebb_spiking.recording import Recording
@@ -246,7 +274,11 @@ def _save_recording(path: Path) -> None:
         learning_rates=np.full(60, 0.1),
         prior_learning_rates=np.full(60, 0.01),
     )
-    Recording.from_result(run, event.simulate(run), "event").save(path)
+    return Recording.from_result(run, event.simulate(run), "event")
+
+
+def _save_recording(path: Path) -> None:
+    _recording().save(path)
 
 
 def _save_report(path: Path) -> None:
@@ -257,8 +289,30 @@ def _save_report(path: Path) -> None:
     write_together({path: "x" * 40_000, path.with_suffix(".json"): "{}" + " " * 40_000})
 
 
+def save_for_ever(kind: str, path: str) -> None:
+    """Write the same file again and again, until this is killed."""
+    if kind == "model":
+        again = _fitted_model().save
+    elif kind == "recording":
+        again = _recording().save
+    else:
+        again = _save_report
+    Path(os.environ["FAULT_BEGUN"]).touch()
+    while True:
+        again(Path(path))
+
+
 _WRITERS = {"model": _save_model, "recording": _save_recording, "report": _save_report}
-_CHILDREN = (command, lava, lava_undisturbed, fork, callback, save)
+_CHILDREN = (
+    command,
+    lava,
+    lava_undisturbed,
+    lava_program,
+    fork,
+    callback,
+    save,
+    save_for_ever,
+)
 
 if __name__ == "__main__":
     name, *given = sys.argv[1:]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from faults.campaign import CHILDREN, Fault, HangError, LeftError, Scene, require, send
+from faults.campaign import CHILDREN, GRACE_S, Fault, HangError, LeftError, Scene, require, send
 
 # Ending a network takes two graces of 5 s each, at the most, after the limit itself.
 _LAVA_LIMIT_S = 30.0
@@ -44,10 +44,39 @@ def _lava(scene: Scene, kind: str, message: str) -> None:
     where = found["where"]
     if found["elapsed_s"] > _LAVA_LIMIT_S:
         raise HangError(f"{where}: told after {found['elapsed_s']:.0f} s")
-    require(message in found["error"], f"{where}: got {found['error']!r}, no {message!r}")
+    told = message in found["error"] or found["too_late"]
+    require(told, f"{where}: got {found['error']!r}, no {message!r}")
     require(found["again"], f"{where}: the next network counts other spikes")
     if found["children"] or found["files"][1] > found["files"][0]:
         raise LeftError(f"{where}: {found['children']} children, open files {found['files']}")
+
+
+# --- programs that run Lava ----------------------------------------------------------------------
+
+
+@cache
+def _undisturbed_program(kind: str) -> tuple[str, float]:
+    """Return what a program finds, and the seconds that it takes without its imports."""
+    with tempfile.TemporaryDirectory(prefix="softhebb-fault-") as name:
+        scene = Scene(Path(name), np.random.default_rng(0))
+        ended = scene.run(str(CHILDREN), "lava_program", kind)
+        require(ended.status == 0, f"the undisturbed program failed: {ended.err}")
+        seconds, found = ended.out.splitlines()[-2:]
+        return found, float(seconds)
+
+
+def _signalled_program(scene: Scene, kind: str, number: signal.Signals) -> None:
+    """Signal a program that runs Lava and catches nothing; nothing of Lava's may outlive it."""
+    expected, seconds = _undisturbed_program(kind)
+    process = scene.start(str(CHILDREN), "lava_program", kind)
+    scene.wait_for_begin(process)
+    time.sleep(scene.moment(seconds))
+    send(process, number)
+    scene.wait(process)
+    scene.require_nothing_left(GRACE_S)
+    ended = scene.run(str(CHILDREN), "lava_program", kind)
+    require(ended.status == 0, f"the next one fails: {ended.err[-500:]}")
+    require(ended.out.splitlines()[-1] == expected, "the next one finds something else")
 
 
 # --- sweeps --------------------------------------------------------------------------------------
@@ -92,15 +121,19 @@ def _killed_worker(scene: Scene) -> None:
     expected, seconds = _undisturbed_sweep()
     process = scene.start(*_sweep(scene.folder))
     time.sleep(scene.moment(seconds))
+    _kill_a_worker(scene, process)
+    ended = scene.wait(process)
+    require(ended.status == 0, f"exit status {ended.status}: {ended.err[-500:]}")
+    require(_rows(scene.folder) == expected, "the table is another one")
+
+
+def _kill_a_worker(scene: Scene, process: subprocess.Popen[str]) -> None:
     victims: list[psutil.Process] = []
     while process.poll() is None and not (victims := _workers(process)):
         time.sleep(0.01)
     if victims:
         with suppress(psutil.Error):
             scene.pick(victims).kill()
-    ended = scene.wait(process)
-    require(ended.status == 0, f"exit status {ended.status}: {ended.err[-500:]}")
-    require(_rows(scene.folder) == expected, "the table is another one")
 
 
 def _workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -166,6 +199,15 @@ def _killed_experiment(scene: Scene) -> None:
     require(_found(scene.folder) == expected, "it finds something else")
 
 
+def _killed_worker_of_experiment(scene: Scene) -> None:
+    expected, seconds = _undisturbed_experiment()
+    process = scene.start(*_experiment(scene.folder))
+    time.sleep(scene.moment(seconds))
+    _kill_a_worker(scene, process)
+    scene.wait(process)
+    require(_found(scene.folder) == expected, "it finds something else")
+
+
 FAULTS = [
     *(
         Fault(name, partial(_lava, kind=kind, message=message), _no_lava)
@@ -176,7 +218,17 @@ FAULTS = [
             ("a Lava model that blocks for ever", "block", "did not end within 5 s"),
         )
     ),
+    *(
+        Fault(
+            f"{number.name} of a program {what}",
+            partial(_signalled_program, kind=kind, number=number),
+            _no_lava,
+        )
+        for kind, what in (("network", "with a Lava network"), ("training", "training with Lava"))
+        for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+    ),
     Fault("a worker of a sweep killed", _killed_worker),
     Fault("a sweep killed", _killed_sweep),
+    Fault("a worker of an experiment killed", _killed_worker_of_experiment),
     Fault("an experiment killed", _killed_experiment),
 ]

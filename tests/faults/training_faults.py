@@ -206,6 +206,54 @@ def _writes(scene: Scene, kind: str, full: bool) -> None:
         require(all(path.read_bytes() != b"old" * 100 for path in names), "nothing was written")
 
 
+def _killed_while_written(scene: Scene, kind: str) -> None:
+    """Kill a process that writes one file over and over; the file is whole, old or new."""
+    folder = scene.folder / "files"
+    folder.mkdir()
+    names = [folder / "file"] if kind != "report" else [folder / "file", folder / "file.json"]
+    expected = _written(kind)
+    for path in names:
+        path.write_bytes(_OLD)
+    process = scene.start(str(CHILDREN), "save_for_ever", kind, str(names[0]))
+    scene.wait_for_begin(process)
+    time.sleep(scene.moment(0.2))
+    send(process, signal.SIGKILL)
+    scene.wait(process)
+    for path, content in zip(names, expected, strict=True):
+        whole = path.read_bytes() == _OLD or _content(kind, path) == content
+        require(whole, f"{path.name} is neither the old one nor the new one")
+    ended = scene.run(str(CHILDREN), "save", kind, str(names[0]))
+    require(ended.status == 0, f"it cannot be written again: {ended.err}")
+    require([_content(kind, path) for path in names] == expected, "other bits")
+    left = sorted(path.name for path in folder.iterdir())
+    require(left == [path.name for path in names], f"files: {left}")
+
+
+_OLD = b"old" * 100
+
+
+@cache
+def _written(kind: str) -> list[bytes]:
+    """Return the contents of the files of an undisturbed writer."""
+    with tempfile.TemporaryDirectory(prefix="softhebb-fault-") as name:
+        scene = Scene(Path(name), np.random.default_rng(0))
+        folder = scene.folder / "files"
+        folder.mkdir()
+        ended = scene.run(str(CHILDREN), "save", kind, str(folder / "file"))
+        require(ended.status == 0, f"the undisturbed writer failed: {ended.err}")
+        return [_content(kind, path) for path in sorted(folder.iterdir())]
+
+
+def _content(kind: str, path: Path) -> bytes:
+    if kind == "model":  # safetensors writes its header in any order
+        model = load_model(path)
+        return bytes(model.weights_.tobytes() + model.log_prior_.tobytes())
+    if kind == "recording":  # zip files hold the date
+        with np.load(path) as arrays:
+            return b"".join(arrays[name].tobytes() for name in sorted(arrays))
+    return path.read_bytes()
+
+
 def _remount_all(disk: Path, mode: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{mode}", str(disk)], check=True)
 
@@ -297,8 +345,11 @@ def _failing_callback(scene: Scene) -> None:
 
 def _of_files(kind: str) -> list[Fault]:
     return [
-        Fault(f"{what} while a {kind} is written", _writing(kind, full), cannot_mount)
-        for what, full in (("disk full", True), ("folder read-only", False))
+        *(
+            Fault(f"{what} while a {kind} is written", _writing(kind, full), cannot_mount)
+            for what, full in (("disk full", True), ("folder read-only", False))
+        ),
+        Fault(f"SIGKILL while a {kind} is written", partial(_killed_while_written, kind=kind)),
     ]
 
 
