@@ -13,12 +13,13 @@ BIN := $(VENV)/bin
 # Wheels only: nothing here may need a compiler. NIX comes as source, which is Python alone.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-binary nixio --constraint constraints.txt
 
-.PHONY: help setup demo test docs matrix fuzz clean
+.PHONY: help setup demo test docs matrix faults fuzz clean
 
 help:
 	@echo "make setup   create $(VENV) with everything: Lava, Brian2, tests"
 	@echo "make demo    climb the ladder on the digits data and write verify-report"
 	@echo "make test    ruff, mypy, pytest (PYTEST_ARGS='-k theory' selects)"
+	@echo "make faults  inject each fault 20 times at random moments and print what came of it (an hour)"
 	@echo "make docs    build the documentation in build/docs, running its scripts, and test its code"
 	@echo "make matrix  install and run on each of Python 3.10, 3.11 and 3.12 found here"
 	@echo "make fuzz    fuzz the readers of files for an hour, with atheris in an environment of its own"
@@ -49,6 +50,9 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+faults: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m faults --tries 20 --seed 0 --minutes 60 --output build/faults.json
 
 docs: $(STAMP)
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs

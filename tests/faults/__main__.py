@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from faults import cache_faults, process_faults, training_faults
-from faults.campaign import run_fault
+from faults.campaign import Fault, run_fault
 
 FAULTS = [*training_faults.FAULTS, *cache_faults.FAULTS, *process_faults.FAULTS]
 COLUMNS = ("tries", "lost", "left", "hangs")
+BEGIN, END = "<!-- faults -->", "<!-- end of faults -->"
 
 
 def line(row: dict[str, Any]) -> str:
@@ -24,27 +28,81 @@ def line(row: dict[str, Any]) -> str:
     return f"{row['fault']:<42} {counts} {tail}"
 
 
-def main() -> int:
-    """Run what was asked for; return 1 if anything was lost or left, or a try hung."""
-    parser = argparse.ArgumentParser(prog="faults", description=__doc__)
-    parser.add_argument("--tries", type=int, default=20, help="of each fault")
-    parser.add_argument("--seed", type=int, default=0, help="of moments and victims")
-    parser.add_argument("--only", default="", help="faults whose name has this in it")
-    parser.add_argument("--output", type=Path, default=Path("build/faults.json"))
-    given = parser.parse_args()
+def run(
+    faults: Sequence[Fault], tries: int, seed: int, minutes: float, output: Path
+) -> list[dict[str, Any]]:
+    """Try faults one after another; print rows, and write all of them anew after each."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + 60.0 * minutes
+    rows: list[dict[str, Any]] = []
     print(f"{'fault':<42} {' '.join(f'{name:>6}' for name in COLUMNS)}  median s")
-    rows = []
-    for fault in FAULTS:
-        if given.only not in fault.name:
-            continue
-        rows.append(run_fault(fault, given.tries, given.seed))
+    for fault in faults:
+        about = {"seed": seed, "date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count()}
+        rows.append(run_fault(fault, tries, seed, deadline=deadline) | about)
         print(line(rows[-1]), flush=True)
         for failure in rows[-1]["failures"]:
             print(f"    try {failure['try']}, {failure['kind']}: {failure['message']}", flush=True)
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        content = {"tries": given.tries, "seed": given.seed, "rows": rows}
-        given.output.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    return int(any(row[name] for row in rows for name in COLUMNS[1:]))
+        output.write_text(json.dumps({"tries": tries, "rows": rows}, indent=1), encoding="utf-8")
+    return rows
+
+
+def status(rows: Sequence[dict[str, Any]], tries: int) -> int:
+    """Return 1 if anything was lost or left, a try hung, or the time did not suffice."""
+    bad = any(row[name] for row in rows for name in COLUMNS[1:])
+    short = any(row["tries"] < tries for row in rows if "skipped" not in row)
+    return int(bad or short)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows as a table of Markdown, in the order of the campaign, with their totals."""
+    order = [fault.name for fault in FAULTS]
+    rows = sorted(rows, key=lambda row: order.index(row["fault"]))
+    lines = [f"| fault | {' | '.join(COLUMNS)} | median s |", f"|---|{'---|' * 5}"]
+    for row in rows:
+        counts = " | ".join(str(row[name]) for name in COLUMNS)
+        lines.append(f"| {row['fault']} | {counts} | {row.get('median_s', '')} |")
+    totals = " | ".join(f"**{sum(row[name] for row in rows)}**" for name in COLUMNS)
+    lines.append(f"| **all {len(rows)}** | {totals} | |")
+    missing = [name for name in order if name not in {row["fault"] for row in rows}]
+    about = {name: sorted({str(row[name]) for row in rows}) for name in ("date", "seed", "cores")}
+    told = (
+        f"Date: {', '.join(about['date'])}. Seed: {', '.join(about['seed'])}. "
+        f"Machine: {', '.join(about['cores'])} cores."
+    )
+    if missing:
+        told += f" Not tried: {'; '.join(missing)}."
+    return "\n".join([*lines, "", told])
+
+
+def insert(page: Path, results: Sequence[Path]) -> None:
+    """Put the table of some files of results between the marks of a page."""
+    found = [row for path in results for row in json.loads(path.read_text("utf-8"))["rows"]]
+    rows = {row["fault"]: row for row in found if "skipped" not in row}
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if not after:
+        raise SystemExit(f"{page} lacks {BEGIN} and {END}")
+    text = f"{before}{BEGIN}\n\n{table(list(rows.values()))}\n\n{END}{after}"
+    page.write_text(text, "utf-8")
+
+
+def main() -> int:
+    """Run what was asked for, or insert what was found."""
+    parser = argparse.ArgumentParser(prog="faults", description=__doc__)
+    parser.add_argument("--tries", type=int, default=20, help="of each fault")
+    parser.add_argument("--seed", type=int, default=0, help="of moments and victims")
+    parser.add_argument("--only", default="", help="faults with one of these in it, A|B")
+    parser.add_argument("--minutes", type=float, default=60.0, help="after which no try begins")
+    parser.add_argument("--output", type=Path, default=Path("build/faults.json"))
+    parser.add_argument("--insert", type=Path, metavar="PAGE", help="put results into a page")
+    parser.add_argument("results", type=Path, nargs="*", help="for --insert; else the output")
+    given = parser.parse_args()
+    if given.insert:
+        insert(given.insert, given.results or [given.output])
+        return 0
+    wanted = given.only.split("|")
+    chosen = [fault for fault in FAULTS if any(text in fault.name for text in wanted)]
+    return status(run(chosen, given.tries, given.seed, given.minutes, given.output), given.tries)
 
 
 if __name__ == "__main__":

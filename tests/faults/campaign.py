@@ -248,8 +248,16 @@ class Fault:
     cheap: bool = False
 
 
-def run_fault(fault: Fault, tries: int, seed: int, grace_s: float = GRACE_S) -> dict[str, Any]:
+def run_fault(
+    fault: Fault,
+    tries: int,
+    seed: int,
+    grace_s: float = GRACE_S,
+    deadline: float = float("inf"),
+) -> dict[str, Any]:
     """Try a fault some times; what it started has `grace_s` seconds to go.
+
+    No try begins after the deadline, in the time of `time.monotonic`.
 
     Returns
     -------
@@ -262,6 +270,8 @@ def run_fault(fault: Fault, tries: int, seed: int, grace_s: float = GRACE_S) -> 
     durations, failures = [], []
     for number in range(tries):
         started = time.monotonic()
+        if started > deadline:
+            break
         key = [seed, number, *fault.name.encode()]
         kind, message = _try(fault, np.random.default_rng(key), grace_s)
         durations.append(time.monotonic() - started)
@@ -269,7 +279,8 @@ def run_fault(fault: Fault, tries: int, seed: int, grace_s: float = GRACE_S) -> 
             row[kind] += 1
             failures.append({"try": number, "kind": kind, "message": message})
         row["tries"] += 1
-    return row | {"median_s": round(median(durations), 2), "failures": failures}
+    median_s = round(median(durations), 1) if durations else 0.0
+    return row | {"median_s": median_s, "failures": failures}
 
 
 def _try(fault: Fault, rng: np.random.Generator, grace_s: float) -> tuple[str, str]:

@@ -5,13 +5,15 @@ Twenty times each, and all of them: ``make faults``.
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import gettempdir
 
 import numpy as np
 import pytest
-from faults import cache_faults, process_faults, training_faults
+from faults import training_faults
+from faults.__main__ import BEGIN, END, FAULTS, insert, run, status
 from faults.campaign import CHILDREN, Fault, LostError, Scene, run_fault
 
 from softhebb_spiking import Checkpoint, SpikingSoftHebb
@@ -127,8 +129,34 @@ def test_a_clock_that_is_set_back_does_not_put_checkpoints_off(
 
 
 def test_each_row_of_the_table_is_one_fault() -> None:
-    names = [
-        fault.name
-        for fault in (*training_faults.FAULTS, *cache_faults.FAULTS, *process_faults.FAULTS)
-    ]
+    names = [fault.name for fault in FAULTS]
     assert len(set(names)) == len(names)
+
+
+def test_the_campaign_ends_in_time(tmp_path: Path) -> None:
+    faults = [Fault(name, lambda scene: time.sleep(0.2)) for name in ("first", "second")]
+    rows = run(faults, 20, 0, 0.5 / 60.0, tmp_path / "build" / "faults.json")
+    assert 1 <= rows[0]["tries"] <= 3
+    assert rows[1]["tries"] == 0
+    assert status(rows, 20) == 1
+    assert status(rows[:1], rows[0]["tries"]) == 0
+    assert status([rows[0] | {"left": 1}], rows[0]["tries"]) == 1
+    written = json.loads((tmp_path / "build" / "faults.json").read_text())
+    assert written["rows"] == rows
+
+
+def test_the_table_is_put_into_a_page(tmp_path: Path) -> None:
+    page, results = tmp_path / "page.md", tmp_path / "faults.json"
+    page.write_text(f"Before\n{BEGIN}\nOUTDATED\n{END}\nAfter\n")
+    about = {"left": 1, "hangs": 0, "median_s": 2.5, "seed": 0, "date": "2026-11-27", "cores": 2}
+    rows = [{"fault": fault.name, "tries": 20, "lost": 0} | about for fault in FAULTS[1::-1]]
+    results.write_text(json.dumps({"rows": rows}))
+    for _ in range(2):
+        insert(page, [results])
+        text = page.read_text()
+        assert text.startswith(f"Before\n{BEGIN}\n")
+        assert text.endswith(f"{END}\nAfter\n")
+        assert "OUTDATED" not in text
+        assert f"| {FAULTS[0].name} | 20 | 0 | 1 | 0 | 2.5 |\n| {FAULTS[1].name} |" in text
+        assert "| **all 2** | **40** | **0** | **2** | **0** | |" in text
+        assert f"Not tried: {FAULTS[2].name}; " in text
