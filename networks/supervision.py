@@ -163,16 +163,14 @@ def forked_processes_end_with_us() -> Iterator[None]:
 
     Without this, Lava's would outlive a process that is killed, and wait for it for ever.
     """
-    global _forking
-    # Not of others that fork at the same time in another thread.
-    _forking = (threading.get_ident(), os.getpid(), _own_temporary_folder())
+    _of_this_thread.forking = (os.getpid(), _own_temporary_folder())
     try:
         yield
     finally:
-        _forking = None
+        _of_this_thread.forking = None
 
 
-_forking: tuple[int, int, str | None] | None = None  # thread, process, its temporary folder
+_of_this_thread = threading.local()  # others may fork at the same time
 
 
 def _own_temporary_folder() -> str | None:
@@ -188,11 +186,12 @@ def _temporary_folder() -> str | None:
 
 
 def _after_fork() -> None:
-    global _forking
-    forking, _forking = _forking, None
-    if forking is None or forking[0] != threading.get_ident():
+    """Watch the parent, in a process that was forked meanwhile."""
+    forking = getattr(_of_this_thread, "forking", None)
+    if forking is None:
         return
-    _, parent, of_parent = forking
+    _of_this_thread.forking = None
+    parent, of_parent = forking
     inherited = _temporary_folder()
 
     def watch() -> None:
