@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
 from threadpoolctl import ThreadpoolController
+
+# The number of threads is one for the whole process. A thread that gave it back while another
+# one computes would change the bits of that one.
+_LOCK = threading.RLock()
+# A fork must not copy the lock while another thread has it.
+os.register_at_fork(
+    before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
+)
 
 
 @cache
@@ -15,7 +25,11 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Hold BLAS to one thread, so that results do not depend on how many there are."""
-    limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
-    return limited
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread, so that results do not depend on how many there are.
+
+    Threads that ask for it take turns. What another thread has limited itself stays its own.
+    """
+    with _LOCK, _controller().limit(limits=1, user_api="blas"):
+        yield

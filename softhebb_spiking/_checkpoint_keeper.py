@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,14 +80,14 @@ class CheckpointKeeper:
         initial: tuple[Any, ...],
         state_names: tuple[str, ...],
     ) -> None:
-        self._path = Path(options.path)
+        self._path = Path(options.path).absolute()  # whatever a callback does
         self._every_samples = options.every_samples
         self._interval_s = options.interval_s
         if self._every_samples is None and self._interval_s is None:
             self._interval_s = _DEFAULT_INTERVAL_S
         self._estimator, self._state_names = estimator, state_names
         self._training = _describe(estimator, samples, initial)
-        self._streamed = samples.kind == "stream"
+        self._streamed, self._n_samples = samples.kind == "stream", samples.n_samples
         self._digest = _new_digest()
         check_writable_file(self._path)
         remove_scratch_files(self._path)
@@ -105,6 +106,12 @@ class CheckpointKeeper:
         # Of a stream only the part that was learned from is known, and only when it comes again.
         passed = {"digest"} if self._streamed else set()
         self._refuse_differences(found.training, self._training, passed)
+        n_samples = math.inf if self._n_samples is None else self._n_samples
+        if found.position.epoch >= self._estimator.n_epochs or found.position.sample > n_samples:
+            raise ValueError(
+                f"the checkpoint at {self._path} is damaged: it lies at {found.position}, beyond "
+                "the end of the training."
+            )
         return found
 
     def _refuse_differences(

@@ -6,6 +6,7 @@ memory and time are bounded, looks at all of it first.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -24,6 +25,10 @@ _VLEN_AT_ONCE, _FREE_TEXTS = 64, 10_000
 _BYTES_AT_ONCE = 1 << 24
 _CPU_S, _LONGEST_S = 2, 600.0
 _BYTES_WALKED_PER_S, _BYTES_READ_PER_S = 5_000_000, 20_000_000
+_BOOTSTRAP = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from softhebb_spiking._hdf5 import main; main(sys.argv[2], int(sys.argv[3]))"
+)
 _LIBRARIES_BYTES = 1 << 30  # address space of Python, numpy and HDF5
 # Quantities evaluates units as arithmetic: "9**9**9**9" would never end.
 _UNIT = re.compile(r"(1/)?[A-Za-zµΩ%]+(\*\*-?\d)?([*/][A-Za-zµΩ%]+(\*\*-?\d)?)*")
@@ -46,7 +51,10 @@ def check_hdf5(path: str | Path, limit: int | None = None) -> None:
         its links are endless; if a unit is a computation; if reading it crashes or does not end.
     """
     most = most_bytes(path) if limit is None else limit
-    command = [sys.executable, "-m", __name__, str(Path(path).absolute()), str(most)]
+    # Isolated: else Python would look for modules beside the file, if one works in its folder.
+    places = json.dumps([place for place in sys.path if place])
+    arguments = [places, str(Path(path).absolute()), str(most)]
+    command = [sys.executable, "-I", "-c", _BOOTSTRAP, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_LONGEST_S, check=False)
     except subprocess.TimeoutExpired as error:
@@ -158,8 +166,8 @@ def _claimed_bytes(data: Any, limit: int) -> int:
     return claimed
 
 
-def _main() -> None:
-    path, limit = sys.argv[1], int(sys.argv[2])
+def main(path: str, limit: int) -> None:
+    """Look at a file in this process, which ends with status 1 and one line if it is refused."""
     most = _LIBRARIES_BYTES + limit
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -168,7 +176,3 @@ def _main() -> None:
         look_through(path, limit)
     except Exception as error:  # whatever it is, the file is not to be read
         sys.exit(f"{type(error).__name__}: {error}".replace("\n", " "))
-
-
-if __name__ == "__main__":
-    _main()

@@ -38,6 +38,12 @@ def most_bytes(path: str | Path) -> int:
     return ROOM_BYTES + EXPANSION * min(found.st_size, _DISK_BLOCK * found.st_blocks)
 
 
+def check_regular(path: str | Path) -> None:
+    """Raise `OSError` if there is something that is no file: a pipe blocks, a device never ends."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{path} is not a regular file; copy its content into one.")
+
+
 def parse_json(text: str | bytes) -> Any:
     """Return the content of JSON, which has neither NaN nor infinity.
 
@@ -56,6 +62,14 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
+def read_json(path: str | Path) -> Any:
+    """Return the content of a file of JSON; see `parse_json`."""
+    check_regular(path)
+    if os.path.getsize(path) > most_bytes(path):
+        raise ValueError(f"{path} is sparse, almost all of it holes")
+    return parse_json(Path(path).read_bytes())
+
+
 def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Return header and arrays of a safetensors file.
 
@@ -64,6 +78,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, NDArray[An
     ValueError
         If it is none, or sparse beyond measure.
     """
+    check_regular(path)
     if os.path.getsize(path) > most_bytes(path):
         raise ValueError(f"{path} is not a safetensors file: it is sparse, almost all of it holes.")
     try:
@@ -88,6 +103,7 @@ def read_npz(path: str | Path, names: Collection[str] | None = None) -> dict[str
     ValueError
         If it is no such file, damaged, or claims more than `most_bytes`.
     """
+    check_regular(path)
     with open(path, "rb") as file:  # here, so that only reading it is translated below
         try:
             with zipfile.ZipFile(file) as archive:

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from softhebb_spiking._untrusted import parse_json, read_tensors
-from softhebb_spiking.serialization import check_array, check_weight_scales, write_whole
+from softhebb_spiking.serialization import MAX_COUNT, check_array, check_weight_scales, write_whole
 from softhebb_spiking.validation import check_integer, check_real
 
 _FORMAT = "softhebb-spiking checkpoint 1"
@@ -166,11 +166,14 @@ def _check_record(found: TrainingRecord) -> None:
     state = dict(found.state)
     weights = np.asarray(state.pop("weights_"))
     n_units, n_features = found.training["parameter n_units"], math.prod(weights.shape[1:])
+    log_prior = np.asarray(state.pop("log_prior_"))
     check_array("weights_", weights, (n_units, n_features))
-    check_array("log_prior_", np.asarray(state.pop("log_prior_")), (n_units,))
+    check_array("log_prior_", log_prior, (n_units,))
+    if not weights.dtype == log_prior.dtype == np.float64:
+        raise ValueError("weights_ and log_prior_ must be float64")
     check_weight_scales(np.asarray(state.pop("weight_scales_", np.ones(n_units))), n_units)
-    check_integer("n_features_in_", state.pop("n_features_in_", n_features), n_features, n_features)
-    check_integer("n_samples_seen_", state.pop("n_samples_seen_", 0), 0, 2**63 - 1)
+    check_integer("n_features_in_", state.pop("n_features_in_"), n_features, n_features)
+    check_integer("n_samples_seen_", state.pop("n_samples_seen_"), 0, MAX_COUNT)
     if state:
         raise ValueError(f"{', '.join(sorted(state))} is no part of a learned state")
 

@@ -155,8 +155,8 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
             if not 1 <= n_dims <= 3:
                 raise ValueError(f"its header says {n_dims} dimensions, images have 3")
             shape = struct.unpack(f">{n_dims}I", file.read(4 * n_dims))
-            if math.prod(shape) > most_bytes(path):
-                raise ValueError(f"its header says shape {shape}, more than it can hold")
+            if 0 in shape or math.prod(shape) > most_bytes(path):
+                raise ValueError(f"its header says shape {shape}, nothing or more than it can hold")
             data = np.empty(math.prod(shape), np.uint8)
             n_bytes = _fill(file, data)
     except (OSError, EOFError, ValueError, MemoryError, struct.error, zlib.error) as error:

@@ -19,6 +19,7 @@ from softhebb_spiking._checkpoint_keeper import CheckpointKeeper
 from softhebb_spiking._memory import check_memory
 from softhebb_spiking.checkpoint import Checkpoint
 from softhebb_spiking.initialization import INITS, initial_weights
+from softhebb_spiking.params import MIN_TEMPERATURE
 from softhebb_spiking.samples import (
     CHUNK_SAMPLES,
     ArraySamples,
@@ -274,21 +275,22 @@ class SoftHebbMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         See `softhebb_spiking.theory.log_likelihood`.
         """
-        return self._map_chunks(
-            X,
-            lambda chunk, _: theory.log_likelihood(
-                chunk, self.weights_, self.log_prior_, self.temperature
-            ),
-        )
+
+        def density(chunk: FloatArray, _: int) -> FloatArray:
+            with one_blas_thread():
+                return theory.log_likelihood(
+                    chunk, self.weights_, self.log_prior_, self.temperature
+                )
+
+        return self._map_chunks(X, density)
 
     def _map_chunks(self, X: Any, function: Callable[[FloatArray, int], FloatArray]) -> FloatArray:
         """Return `function` of unit-norm samples and the number of the first, chunk by chunk."""
         samples = self._array_samples(X)
         results, start = [], 0
-        with one_blas_thread():
-            for raw in samples.raw_chunks(CHUNK_SAMPLES):
-                results.append(function(unit_norm_samples(raw, first_row=start), start))
-                start += len(raw)
+        for raw in samples.raw_chunks(CHUNK_SAMPLES):
+            results.append(function(unit_norm_samples(raw, first_row=start), start))
+            start += len(raw)
         return results[0] if len(results) == 1 else np.concatenate(results)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -344,7 +346,7 @@ class SoftHebbMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _check_parameters(self) -> None:
         check_integer("n_units", self.n_units, 1)
-        check_real("temperature", self.temperature, 0.0, low_open=True)
+        check_real("temperature", self.temperature, MIN_TEMPERATURE)
         check_real("learning_rate", self.learning_rate, 0.0, 1.0)
         check_real("prior_learning_rate", self.prior_learning_rate, 0.0, 1.0)
         check_integer("n_epochs", self.n_epochs, 1)

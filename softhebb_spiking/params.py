@@ -23,6 +23,10 @@ from softhebb_spiking.validation import (
 INHIBITIONS = ("feedback", "graded", "exact")
 PROBES = ("drive", "inhibition", "psp")
 ROUNDINGS = ("per_synapse", "shared")
+# Far beyond what means anything, and such that nothing overflows or takes all memory.
+MIN_TEMPERATURE = 1e-9
+_MAX_STEPS = 1_000_000
+_SHORTEST_TAU, _LONGEST_TAU = 0.01, 1e6  # in time steps
 _LEARNING_STEPS = {"per_synapse": 2.0**-7, "shared": 2.0**-5}
 
 
@@ -80,7 +84,7 @@ class NetworkParams:
     def __post_init__(self) -> None:
         check_integer("n_features", self.n_features, 1)
         check_integer("n_units", self.n_units, 1)
-        check_real("temperature", self.temperature, 0.0, low_open=True)
+        check_real("temperature", self.temperature, MIN_TEMPERATURE)
         check_choice("inhibition", self.inhibition, INHIBITIONS)
         check_real("inhibition_gain", self.inhibition_gain, 0.0, 2.0, low_open=True)
         check_integer("population_size", self.population_size, 1, 1024)
@@ -92,11 +96,16 @@ class NetworkParams:
                 "wins alone must emit all spikes of a step. Raise population_size or lower "
                 "total_rate."
             )
-        check_integer("n_steps", self.n_steps, 1)
-        check_integer("settle_steps", self.settle_steps, 0)
+        check_integer("n_steps", self.n_steps, 1, _MAX_STEPS)
+        check_integer("settle_steps", self.settle_steps, 0, _MAX_STEPS)
         check_real("dt_ms", self.dt_ms, 0.0, low_open=True)
         check_real("max_probability", self.max_probability, 0.0, 1.0, low_open=True)
         check_real("psp_tau_ms", self.psp_tau_ms, 0.0, low_open=True)
+        if not _SHORTEST_TAU <= self.psp_tau_ms / self.dt_ms <= _LONGEST_TAU:
+            raise ValueError(
+                f"psp_tau_ms must be {_SHORTEST_TAU:g} to {_LONGEST_TAU:g} times dt_ms, got "
+                f"psp_tau_ms={self.psp_tau_ms:g} and dt_ms={self.dt_ms:g}."
+            )
 
     @property
     def presentation_steps(self) -> int:

@@ -97,12 +97,13 @@ class SoftHebb(SoftHebbMixture):
         ndarray of shape (n_samples, n_units)
             Rows sum to 1.
         """
-        return self._map_chunks(
-            X,
-            lambda chunk, _: theory.posterior(
-                theory.drive(chunk, self.weights_), self.log_prior_, self.temperature
-            ),
-        )
+
+        def posterior(chunk: FloatArray, _: int) -> FloatArray:
+            with one_blas_thread():
+                u = theory.drive(chunk, self.weights_)
+            return theory.posterior(u, self.log_prior_, self.temperature)
+
+        return self._map_chunks(X, posterior)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -113,11 +114,17 @@ class SoftHebb(SoftHebbMixture):
         return -(-CHUNK_SAMPLES // self.batch_size) * int(self.batch_size)
 
     def _learn(self, samples: FloatArray, rate_factors: FloatArray, key: int) -> None:
+        self.weights_ = self.weights_.copy()  # others may have the old ones
         with one_blas_thread():
             for start in range(0, len(samples), self.batch_size):
                 batch = slice(start, start + self.batch_size)
                 self._learn_batch(samples[batch], rate_factors[batch, np.newaxis])
                 self.n_samples_seen_ += len(samples[batch])
+        if not np.isfinite(self.weights_).all():
+            raise FloatingPointError(
+                f"the weights diverged: start from weights of norm 1, or lower learning_rate="
+                f"{self.learning_rate:g}."
+            )
 
     def _learn_batch(self, X: FloatArray, rate_factors: FloatArray) -> None:
         u = theory.drive(X, self.weights_)

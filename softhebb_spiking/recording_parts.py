@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from softhebb_spiking._untrusted import parse_json
+from softhebb_spiking._untrusted import read_json
 from softhebb_spiking.recording import Recording
 from softhebb_spiking.samples import as_samples
 from softhebb_spiking.serialization import whole_file, write_whole
@@ -235,7 +235,7 @@ def _read_index(path: Path) -> Mapping[str, Any]:
             "record_in_parts(model, X, folder)."
         )
     try:
-        index = parse_json(path.read_bytes())
+        index = read_json(path)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}. Record again.") from error
     wanted = {"format", "complete", "samples_of_part"}

@@ -17,6 +17,7 @@ from scipy.sparse import issparse
 from softhebb_spiking.validation import (
     IntArray,
     as_matrix,
+    check_integer,
     check_n_features,
     check_rows,
 )
@@ -205,6 +206,8 @@ def as_samples(
     TypeError, ValueError
         If an array is not accepted, or a stream cannot be gone through that often.
     """
+    if n_samples is not None:
+        check_integer("n_samples", n_samples, 1)
     if is_stream(X):
         return BatchStream(X, n_samples, n_epochs)
     samples = ArraySamples(X, n_features)
@@ -226,6 +229,8 @@ def is_stream(X: Any) -> bool:
 
 def _as_csr(X: Any) -> Any:
     """Return a sparse matrix in rows; its numbers are checked as those of a dense one are."""
+    if hasattr(X, "check_format"):
+        X.check_format()  # indices beyond the matrix would be followed
     rows = X.tocsr()
     as_matrix("X", np.empty(rows.shape, rows.dtype) if 0 in rows.shape else rows[:1].toarray())
     return rows

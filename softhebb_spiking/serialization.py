@@ -6,9 +6,10 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
+import stat
 import tempfile
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 CLASSES = ("SoftHebb", "SpikingSoftHebb")
 _FORMAT = "softhebb-spiking model 1"
-_MAX_KEY, _MAX_COUNT = 2**64 - 1, 2**63 - 1
+MAX_COUNT = 2**62
+_MAX_KEY = 2**64 - 1
 
 
 def save_model(model: SoftHebbMixture, path: str | Path) -> None:
@@ -42,9 +44,18 @@ def save_model(model: SoftHebbMixture, path: str | Path) -> None:
     ------
     TypeError
         If a parameter, such as a Generator as `random_state`, cannot be written.
+    ValueError
+        If parameters were changed into some that could not be loaded again.
     OSError
         If the folder cannot be written to.
     """
+    model._check_parameters()
+    if model.n_units != len(model.weights_):
+        raise ValueError(
+            f"n_units={model.n_units} was set after {len(model.weights_)} units had been learned; "
+            "fit again, or set it back."
+        )
+    check_array("weights_", model.weights_, model.weights_.shape)
     metadata = {
         "format": _FORMAT,
         "class": type(model).__name__,
@@ -120,7 +131,7 @@ def scratch_file(target: Path) -> Iterator[IO[bytes]]:
         If no file can be made there.
     """
     remove_scratch_files(target)
-    with _open_scratch_file(target) as file:
+    with _open_scratch_file(_place(target)) as file:
         try:
             yield file
         finally:
@@ -131,8 +142,26 @@ def put_in_place(file: IO[bytes], target: Path) -> None:
     """Put what was written to a scratch file on the disk, then let it be the target."""
     file.flush()
     os.fsync(file.fileno())
-    os.replace(file.name, target)
-    _fsync_folder(target.parent)
+    _replace(Path(file.name), target)
+
+
+def _replace(scratch: Path, target: Path) -> None:
+    """Let a file on the disk be the target, with the permissions of what it replaces."""
+    place = _place(target)
+    if place.exists():
+        os.chmod(scratch, stat.S_IMODE(place.stat().st_mode))
+    os.replace(scratch, place)
+    _fsync_folder(place.parent)
+
+
+def _place(path: str | Path) -> Path:
+    """Return what is to be replaced, where links lead to; raise `OSError` if it is no file."""
+    place = Path(os.path.realpath(path))
+    if place.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder; name a file in it.")
+    if place.exists() and not place.is_file():
+        raise OSError(f"cannot write {path}: it is a pipe or a device; name a file.")
+    return place
 
 
 def remove_scratch_files(path: str | Path) -> None:
@@ -140,7 +169,7 @@ def remove_scratch_files(path: str | Path) -> None:
 
     What a living process is writing stays: it holds a lock, which ends with the process.
     """
-    target = Path(path)
+    target = _place(path)
     for item in target.parent.iterdir():
         if item.name.startswith(_scratch_prefix(target)):
             with contextlib.suppress(OSError), _locked(item):
@@ -163,13 +192,12 @@ def whole_file(target: Path) -> Iterator[Path]:
     """
     check_writable_file(target)
     remove_scratch_files(target)
-    with _scratch_folder(target) as folder:
+    with _scratch_folder(_place(target)) as folder:
         scratch = folder / target.name
         yield scratch
         with scratch.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(scratch, target)
-        _fsync_folder(target.parent)
+        _replace(scratch, target)
 
 
 @contextlib.contextmanager
@@ -217,7 +245,7 @@ def _fsync_folder(folder: Path) -> None:
 
 def _open_scratch_file(target: Path) -> IO[bytes]:
     while True:
-        file = target.with_name(f"{_scratch_prefix(target)}{uuid.uuid4().hex}").open("xb")
+        file = target.with_name(f"{_scratch_prefix(target)}{secrets.token_hex(4)}").open("xb")
         with contextlib.suppress(OSError):  # file systems without locks, which then keep litter
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink > 0:  # else it was removed before it was locked
@@ -237,17 +265,14 @@ def check_writable_file(path: str | Path) -> None:
     OSError
         If the folder does not exist or cannot be written to, or `path` is a folder.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"cannot write {target}: it is a folder; name a file in it.")
+    target = _place(path)
     try:
-        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=_scratch_prefix(target))
+        with _open_scratch_file(target) as file:
+            Path(file.name).unlink(missing_ok=True)
     except OSError as error:
         raise type(error)(
-            f"cannot write {target}: {error.strerror}; choose a folder that exists and is yours."
+            f"cannot write {path}: {error.strerror}; choose a folder that exists and is yours."
         ) from error
-    os.close(handle)
-    Path(scratch).unlink(missing_ok=True)
 
 
 def load_model(path: str | Path) -> Any:
@@ -338,7 +363,7 @@ def restored_model(
     if given.get("random_state") is not None:
         check_integer("random_state", given["random_state"], 0, _MAX_KEY)
     model: Any = classes[class_name].from_weights(arrays["weights"], arrays["log_prior"], **given)
-    model.n_samples_seen_ = check_integer("n_samples_seen", n_samples_seen, 0, _MAX_COUNT)
+    model.n_samples_seen_ = check_integer("n_samples_seen", n_samples_seen, 0, MAX_COUNT)
     if "weight_scales" in arrays:
         check_weight_scales(arrays["weight_scales"], model.n_units)
         model.weight_scales_ = arrays["weight_scales"]
@@ -362,6 +387,8 @@ def check_weight_scales(scales: NDArray[Any], n_units: int) -> None:
 
 
 def _as_python_number(value: Any) -> Any:
+    if isinstance(value, np.floating):
+        return float(value)  # item() of a long double is no number of Python
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"cannot save a parameter of type {type(value).__name__}.")

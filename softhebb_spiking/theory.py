@@ -124,8 +124,10 @@ def log_bessel_i(order: float, x: float) -> float:
     `scipy.special.ive` underflows where the order is large against x.
     """
     peak = 0.5 * (math.hypot(order, x) - order)
-    # Beyond the largest term the series falls at least like a Gaussian of width sqrt(peak).
-    terms = np.arange(int(peak + 12.0 * math.sqrt(peak + 1.0)) + 40, dtype=np.float64)
+    # On both sides of the largest term the series falls at least like a Gaussian of width
+    # sqrt(peak), so that the rest is below round-off.
+    width = 12.0 * math.sqrt(peak + 1.0) + 40.0
+    terms = np.arange(max(0, int(peak - width)), int(peak + width), dtype=np.float64)
     log_terms = (2.0 * terms + order) * math.log(0.5 * x)
     log_terms -= gammaln(terms + 1.0) + gammaln(terms + order + 1.0)
     return float(logsumexp(log_terms))

@@ -117,15 +117,14 @@ def _as_numbers(name: str, values: NDArray[Any]) -> FloatArray:
     """Return Python objects as floats, or say which one is no number."""
     try:
         return values.astype(np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         for place, value in np.ndenumerate(values):
             try:
                 float(value)
-            except (TypeError, ValueError) as error:
+            except (OverflowError, TypeError, ValueError) as error:
                 where = ", ".join(map(str, place))
-                raise type(error)(
-                    f"{name} must hold real numbers, at [{where}]: {error}."
-                ) from error
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"{name} must hold real numbers, at [{where}]: {error}.") from error
         raise
 
 

@@ -265,7 +265,7 @@ def test_threads_share_the_work(clamped_run: MakeRun, free: MakeRun) -> None:
         assert FloatEngine(run, "single", n_threads=3).n_threads == expected
 
 
-@pytest.mark.parametrize("n_threads", [0, -1, 1.5, "2"])
+@pytest.mark.parametrize("n_threads", [0, -1, 1.5, "2", 257])
 def test_thread_counts_that_are_refused(clamped_run: MakeRun, n_threads: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="n_threads"):
         event.simulate(clamped_run(1), n_threads=n_threads)

@@ -119,7 +119,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"_options", "plots", "training_commands", "verification"},
     "_options": {"data"},
     "training_commands": CORE | ESTIMATORS | TRAINING | {"_options"},
-    "sweep": CORE | ESTIMATORS | {"_workers"},
+    "sweep": CORE | ESTIMATORS | {"_untrusted", "_workers"},
     "experiments": CORE
     | ESTIMATORS
     | {"", "_intervals", "_pages", "_untrusted", "_workers", "initialization", "plots", "samples"},

@@ -1,6 +1,10 @@
 """The reference estimator against a loop over the paper's equations, and against known mixtures."""
 
+import copy
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -375,8 +379,8 @@ def test_bad_samples_are_refused_and_change_nothing(
         ({"n_units": 0}, ValueError, ("n_units", ">= 1", "got 0")),
         ({"n_units": 2.0}, TypeError, ("n_units", "integer", "2.0", "float")),
         ({"n_units": True}, TypeError, ("n_units", "integer", "True")),
-        ({"temperature": 0.0}, ValueError, ("temperature", "(0, inf)", "got 0.0")),
-        ({"temperature": -0.5}, ValueError, ("temperature", "(0, inf)", "got -0.5")),
+        ({"temperature": 0.0}, ValueError, ("temperature", "[1e-09, inf)", "got 0.0")),
+        ({"temperature": -0.5}, ValueError, ("temperature", "[1e-09, inf)", "got -0.5")),
         ({"temperature": math.nan}, ValueError, ("temperature", "finite", "nan")),
         ({"temperature": "cold"}, TypeError, ("temperature", "real number", "'cold'")),
         ({"learning_rate": 1.5}, ValueError, ("learning_rate", "[0, 1]", "1.5")),
@@ -447,3 +451,65 @@ def test_unfitted() -> None:
     fitted = SoftHebb.from_weights(np.eye(2))
     with pytest.raises(ValueError, match="n_samples must be an integer >= 1, got 0"):
         fitted.sample(0)
+
+
+# --- what diverges, and threads ------------------------------------------------------------------
+
+
+def test_rates_that_diverge_are_refused_and_leave_the_state() -> None:
+    start = np.full((2, 3), 1e200)
+    model = SoftHebb.from_weights(start, learning_rate=1.0)
+    with pytest.raises(FloatingPointError, match="weights diverged"), np.errstate(all="ignore"):
+        model.partial_fit(np.eye(3))
+    np.testing.assert_array_equal(model.weights_, start)
+
+
+THREADS = """
+import threading
+import numpy as np
+from threadpoolctl import threadpool_info
+from softhebb_spiking import SoftHebb
+
+def blas_threads():
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+before = blas_threads()
+X = np.random.default_rng(0).random((1500, 64))
+model = SoftHebb(20, random_state=0).fit(X)
+expected, differing = model.predict_proba(X), []
+
+def predict():
+    for _ in range(30):
+        differing.append(not np.array_equal(model.predict_proba(X), expected))
+
+threads = [threading.Thread(target=predict) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(differing), sum(differing), max(before), before == blas_threads())
+"""
+
+
+def test_threads_predict_the_same_bits_and_blas_keeps_its_threads() -> None:
+    """In a process of its own, whose BLAS has two threads wherever it runs."""
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS],
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = done.stdout.split()
+    if found[2] != "2":
+        pytest.skip("BLAS has no second thread here")
+    assert found == ["120", "0", "2", "True"]
+
+
+def test_a_shallow_copy_learns_on_its_own() -> None:
+    X, start, _ = small_problem()
+    model = SoftHebb.from_weights(start)
+    copy.copy(model).partial_fit(X)
+    np.testing.assert_array_equal(model.weights_, start)

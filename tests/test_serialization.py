@@ -17,7 +17,12 @@ from safetensors.numpy import save_file
 from softhebb_spiking import SoftHebb, SpikingSoftHebb, load_model
 from softhebb_spiking._pages import write_together
 from softhebb_spiking.mixture import SoftHebbMixture
-from softhebb_spiking.serialization import remove_scratch_files, whole_file, write_whole
+from softhebb_spiking.serialization import (
+    check_writable_file,
+    remove_scratch_files,
+    whole_file,
+    write_whole,
+)
 
 RNG = np.random.default_rng(0)
 WEIGHTS, LOG_PRIOR = RNG.random((3, 5)), np.log([0.5, 0.3, 0.2])
@@ -283,6 +288,84 @@ def test_a_folder_that_another_writer_takes_away_is_made_again(
         assert len(taken) == 1
         scratch.write_bytes(b"whole")
     assert [one.name for one in tmp_path.iterdir()] == ["recording.nwb"]
+
+
+def _write(path: Path, how: str) -> None:
+    if how == "whole_file":
+        with whole_file(path) as scratch:
+            scratch.write_bytes(b"new")
+    elif how == "write_whole":
+        write_whole(path, b"new")
+    else:
+        write_together({path: "new"})
+
+
+WRITERS = ("write_whole", "whole_file", "write_together")
+
+
+@pytest.mark.parametrize("how", WRITERS)
+def test_links_and_permissions_outlive_what_they_lead_to(tmp_path: Path, how: str) -> None:
+    target, link = tmp_path / "deep" / "file", tmp_path / "link"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    _write(link, how)
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [one.name for one in target.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("how", WRITERS)
+def test_pipes_and_devices_are_not_replaced(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="pipe or a device; name a file"):
+        _write(path, how)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert [one.name for one in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.parametrize("n_letters", [200, 237, 238, 255])
+def test_names_that_are_too_long_are_told_before(tmp_path: Path, n_letters: int) -> None:
+    """Of 255 letters, 18 are for the name of the file beside it."""
+    path = tmp_path / ("x" * n_letters)
+    if n_letters <= 237:
+        check_writable_file(path)
+        write_whole(path, b"new")
+        return
+    with pytest.raises(OSError, match="name too long"):
+        check_writable_file(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_units": 7}, "n_units=7 was set after 3 units"),
+        ({"learning_rate": 5.0}, "learning_rate"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """A good file stays."""
+    model = SoftHebb.from_weights(np.eye(3))
+    model.save(tmp_path / "model")
+    model.set_params(**change)
+    with pytest.raises(ValueError, match=message):
+        model.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").n_units == 3
+    model = SoftHebb.from_weights(np.eye(3))
+    model.weights_[0, 0] = np.nan
+    with pytest.raises(ValueError, match="weights_ must be finite"):
+        model.save(tmp_path / "model")
+
+
+def test_parameters_of_any_precision_are_saved(tmp_path: Path) -> None:
+    model = SoftHebb.from_weights(np.eye(3), temperature=np.longdouble(0.25))
+    model.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").temperature == 0.25
 
 
 def test_both_estimators_are_models() -> None:

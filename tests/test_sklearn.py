@@ -234,3 +234,23 @@ def test_a_readout_that_cannot_be_fitted_stays_what_it_was() -> None:
             call(X)
     with pytest.raises(NotFittedError):
         UnitLabelClassifier(FrozenEstimator(clone(RATE))).fit(X, Y)
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_array"])
+def test_indices_beyond_a_sparse_matrix_are_refused(kind: str) -> None:
+    """scipy follows them to somewhere in memory."""
+    X = getattr(sparse, kind)(np.eye(4))
+    X.indices[:] = 10**6
+    with pytest.raises(ValueError, match="ind"):
+        SoftHebb(2).fit(X)
+
+
+def test_numbers_beyond_floats_are_named() -> None:
+    with pytest.raises(ValueError, match=r"X must hold real numbers, at \[0, 1\]"):
+        SoftHebb(1).fit(np.array([[1, 10**400]], dtype=object))
+
+
+@pytest.mark.parametrize("n_samples", ["10", 10.0, True, 0])
+def test_a_number_of_samples_is_one(n_samples: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="n_samples"):
+        SoftHebb(1).fit(iter([np.ones((10, 2))]), n_samples=n_samples)

@@ -1,12 +1,14 @@
 """Sweeps: what is refused, what is found again; a killed process or worker loses nothing."""
 
 import json
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,44 @@ def test_an_error_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     rows = run_sweep(bad, tmp_path / "bad")
     assert all(row["error"].startswith("ValueError: held_out=10000 leaves none") for row in rows)
     assert len(ResultFolder(tmp_path / "bad", bad).to_do()) == 2
+
+
+def _changed(**changes: Any) -> Callable[[dict[str, Any]], str]:
+    return lambda found: json.dumps(found | changes)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda found: "[" * 10**5,
+        lambda found: "NaN",
+        _changed(scores=[1]),
+        _changed(scores={}),
+        _changed(scores={"units": "x"}),
+        _changed(scores={"units": math.inf}),
+        _changed(samples_per_s="x"),
+        _changed(host=3),
+        _changed(error=None, scores={"units": None}),
+    ],
+)
+def test_a_damaged_result_is_found_again(
+    damage: Callable[[dict[str, Any]], str], tmp_path: Path
+) -> None:
+    sweep = make_sweep(SMALL | {"seeds": 1})
+    expected = without_times(run_sweep(sweep, tmp_path))
+    path = sorted((tmp_path / "tasks").iterdir())[0]
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert len(ResultFolder(tmp_path, sweep).to_do()) == 0
+    path.write_text(damage(found), encoding="utf-8")
+    assert len(ResultFolder(tmp_path, sweep).to_do()) == 1
+    assert without_times(run_sweep(sweep, tmp_path)) == expected
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 10**5, "3"])
+def test_a_folder_with_a_damaged_specification_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="results of another sweep"):
+        ResultFolder(tmp_path, make_sweep(SMALL))
 
 
 # --- killed --------------------------------------------------------------------------------------

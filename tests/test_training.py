@@ -284,8 +284,9 @@ def test_checkpoints_of_another_version_and_other_files_are_refused(tmp_path: Pa
     record = {"format": "softhebb-spiking checkpoint 1", "record": ""}
     tensors = load_file(path)
     training = read_checkpoint(path).training | {"version": "0.0.9"}
+    counts = {"n_features_in_": tensors["weights_"].shape[1], "n_samples_seen_": 1000}
     record["record"] = json.dumps(
-        {"training": training, "state": {}, "position": [0, 1000], "key": 1}
+        {"training": training, "state": counts, "position": [0, 1000], "key": 1}
     )
     save_file(tensors, path, record)
     resume = Checkpoint(path, resume=True)

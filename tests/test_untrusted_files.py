@@ -23,9 +23,10 @@ from fuzz import parts as p
 from fuzz.readers import HDF5, IDX, OURS, READERS, TOML, check_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.numpy import save
 
-from softhebb_spiking import load_model
+from softhebb_spiking import Checkpoint, SpikingSoftHebb, load_model
 from softhebb_spiking._untrusted import EXPANSION, ROOM_BYTES, most_bytes, parse_json, read_npz
 from softhebb_spiking.data import load_dataset
 from softhebb_spiking.deployment.exchange import import_model
@@ -383,6 +384,35 @@ def test_scales_of_a_model_fit_it(scales: list[float], tmp_path: Path) -> None:
     check_model(load_model(path))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays, record: record["state"].pop("n_samples_seen_"), "n_samples_seen_"),
+        (lambda arrays, record: record["state"].pop("n_features_in_"), "n_features_in_"),
+        (lambda arrays, record: record["state"].update(n_samples_seen_=2**63), "n_samples_seen_"),
+        (
+            lambda arrays, record: arrays.update(weights_=arrays["weights_"].astype(np.float16)),
+            "must be float64",
+        ),
+        (lambda arrays, record: record.update(position=[1, 0]), "beyond the end"),
+        (lambda arrays, record: record.update(position=[0, 9]), "beyond the end"),
+    ],
+)
+def test_damaged_checkpoints_are_refused(change: Any, message: str, tmp_path: Path) -> None:
+    X = np.random.default_rng(0).random((8, 6))
+    model = SpikingSoftHebb(n_units=3, n_steps=4, settle_steps=2, random_state=0)
+    path = tmp_path / "ckpt"
+    model.fit(X, checkpoint=Checkpoint(path))
+    with safe_open(path, framework="numpy") as file:
+        metadata, arrays = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    record = json.loads(metadata["record"])
+    change(arrays, record)
+    path.write_bytes(save(arrays, metadata | {"record": json.dumps(record)}))
+    with pytest.raises(ValueError, match=message) as caught:
+        model.fit(X, checkpoint=Checkpoint(path, resume=True))
+    assert str(path) in str(caught.value)
+
+
 def test_a_checkpoint_cannot_set_other_attributes(tmp_path: Path) -> None:
     def plant(header: Any) -> None:
         record = json.loads(header["__metadata__"]["record"])
@@ -444,6 +474,63 @@ def test_many_parts_are_counted_at_once(tmp_path: Path) -> None:
 def test_lists_of_parts(sizes: Any, tmp_path: Path) -> None:
     parts = changed_json("parts", "json:file", lambda v: v.update(samples_of_part=sizes))
     assert READERS["parts"].outcome(parts, tmp_path) == "refused"
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (2**32 - 1, 2**32 - 1, 0), (2**31, 3, 2)])
+def test_images_without_pixels_or_with_too_many_are_refused(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    for name, data in READERS["idx"].seed().items():
+        (tmp_path / name).write_bytes(data)
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(struct.pack(">HBB3I", 0, 8, 3, *shape))
+    with pytest.raises(ValueError, match="nothing or more than it can hold") as caught:
+        load_dataset("mnist", root=tmp_path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["model", "checkpoint", "recording", "parts", "npz", "claims"])
+def test_a_pipe_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    """To open one for reading blocks until somebody writes; so another process tries."""
+    path = tmp_path / READERS[name].file
+    os.mkfifo(path)
+    script = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from fuzz.readers import OURS, READERS
+try:
+    READERS[{name!r}].read(Path({str(path)!r}))
+except OURS as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert str(path.parent if name == "parts" else path) in done.stdout
+
+
+def test_modules_beside_a_file_are_not_imported(tmp_path: Path) -> None:
+    """Python looks for modules in the folder where it works, unless it is isolated."""
+    path = _written("nix", tmp_path)
+    for name in ("json", "numpy", "h5py", "softhebb_spiking"):
+        (tmp_path / f"{name}.py").write_text("from pathlib import Path; Path('ran').touch()")
+    script = tmp_path / "elsewhere" / "script.py"
+    script.parent.mkdir()
+    script.write_text(
+        f"from softhebb_spiking.neuro import load_neo\nprint(len(load_neo({str(path)!r}).segments))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["2"]
+    assert not (tmp_path / "ran").exists()
 
 
 def test_images_of_two_sizes_are_refused(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ _TASK, _ERROR, _RESULT = "task.pickle", "error.txt", "result.pickle"
 _GRACE_S = 5.0
 _POLL_S = 0.5
 _BOOTSTRAP = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from softhebb_spiking.backends._lava_worker import main; main(sys.argv[2], int(sys.argv[3]))"
 )
 _ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -85,7 +85,8 @@ def _run_session(directory: Path, timeout_s: float, description: str) -> str:
     lifeline, held_open = os.pipe()
     started = time.monotonic()
     try:
-        command = [sys.executable, "-c", _BOOTSTRAP, json.dumps(sys.path)]
+        # Isolated: else Python would look for modules in the folder where one works.
+        command = [sys.executable, "-I", "-c", _BOOTSTRAP, json.dumps(sys.path)]
         worker = subprocess.Popen(
             [*command, str(directory), str(lifeline)],
             stdin=subprocess.DEVNULL,

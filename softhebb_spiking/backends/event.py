@@ -17,6 +17,7 @@ from softhebb_spiking.validation import IntArray, check_choice, check_integer
 _SAMPLES_AT_ONCE = 128
 # Learning rate of one spike at which rounding to 24 bits loses some per cent of a change.
 _FINEST_RATE_IN_SINGLE = 2.0**-20
+_MAX_THREADS = 256
 
 
 def simulate(
@@ -37,8 +38,8 @@ def simulate(
         too coarse: with tiny learning rates, and in runs that are clamped or start each sample
         anew, which are there to be compared to the last digits.
     n_threads : int
-        Threads at most. Without learning they share the samples; a network of some thousand units
-        that learns is shared by units. Results are the same, bit for bit.
+        Threads at most, up to 256. Without learning they share the samples; a network of some
+        thousand units that learns is shared by units. Results are the same, bit for bit.
     progress : callable, optional
         Called with the number of samples done, every now and then and at the end.
 
@@ -49,7 +50,9 @@ def simulate(
     clamped = run.input_spikes is not None and run.output_spikes is not None
     precision = precision or _fitting_precision(run, clamped)
     check_choice("precision", precision, tuple(PRECISIONS))
-    check_integer("n_threads", n_threads, 1)
+    check_integer("n_threads", n_threads, 1, _MAX_THREADS)
+    if not run.learn:
+        n_threads = min(n_threads, max(1, len(run.samples)))
     engine: FloatEngine | FixedEngine
     if run.fixed is None:
         engine = FloatEngine(run, precision, n_threads)

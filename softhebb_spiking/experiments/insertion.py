@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from softhebb_spiking._untrusted import parse_json
+from softhebb_spiking._untrusted import read_json
 from softhebb_spiking.experiments.report import (
     claims_by_number,
     interval_text,
@@ -72,7 +72,7 @@ def insert(results: Sequence[Path], files: Sequence[Path], *, write: bool = True
 
 def _read(path: Path) -> Found:
     try:
-        found: Found = parse_json(path.read_bytes())
+        found: Found = read_json(path)
         _check(found)
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
@@ -85,6 +85,7 @@ def _check(found: Found) -> None:
     """Raise unless a file has what the blocks need, in words that fit a cell of a table."""
     texts = [found["dataset"], found["command"], found["date"], *found["rungs"]]
     numbers = [found["computing_s"], *found["seconds_of_a_seed"].values()]
+    ends_of_intervals: list[Any] = []
     check_integer("the number of seeds", len(found["seeds"]), 1)
     for seed in found["seeds"]:
         check_integer("seeds", seed, 0)
@@ -98,13 +99,13 @@ def _check(found: Found) -> None:
             ends = [one["low"], one["high"]]
             if None in ends and ends != [None, None]:
                 raise ValueError(f"the interval {ends} has one end")
-            numbers += [one["mean"], *ends, one["must_exceed"]]
+            numbers.append(one["mean"])
+            ends_of_intervals += [*ends, one["must_exceed"]]
     for text in texts:
         if not isinstance(text, str) or _NO_CELL.search(text):
             raise ValueError(f"{text!r} is no text for a cell of a table")
-    for number in numbers:
-        if number is not None:
-            check_real("a number", number, -_LARGEST, _LARGEST)
+    for number in (*numbers, *(end for end in ends_of_intervals if end is not None)):
+        check_real("a number", number, -_LARGEST, _LARGEST)
 
 
 def _replaced(path: Path, text: str, by_dataset: Mapping[str, Found]) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 
 import softhebb_spiking
 from softhebb_spiking import __version__
+from softhebb_spiking._untrusted import read_json
 from softhebb_spiking._workers import MAX_DEATHS, run_in_workers
 from softhebb_spiking.data import DATASETS, load_dataset
 from softhebb_spiking.experiments import (
@@ -329,12 +330,12 @@ def _path(folder: Path, task: Task, digest: str) -> Path:
 def _read(folder: Path, task: Task, digest: str) -> Outcome | None:
     """Return what a file says a task has found; None if it does not, or is damaged."""
     try:
-        found = json.loads(_path(folder, task, digest).read_text(encoding="utf-8"))
+        found = read_json(_path(folder, task, digest))
         if found["digest"] != digest or not isinstance(found["data"], dict):
             return None
         elapsed_s = check_real("elapsed_s", found["elapsed_s"], 0.0)
         return Outcome(task=task, data=found["data"], elapsed_s=elapsed_s)
-    except (OSError, OverflowError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, OverflowError, ValueError, KeyError, TypeError):
         return None
 
 

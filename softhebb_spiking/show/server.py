@@ -44,6 +44,7 @@ _BYTES_BESIDES = 1024
 # still there for the answer.
 _READ_AT_MOST = 1 << 20
 _BODY_TIMEOUT_S = 10.0
+_IDLE_TIMEOUT_S = 30.0
 _LONGEST_PAGE_NAME = 64
 
 
@@ -134,7 +135,7 @@ class _Present(_Guarded):
         self._body = bytearray()
         self._size = 0
         announced = self.request.headers.get("Content-Length", "0")
-        if announced.isdigit() and int(announced) > _READ_AT_MOST:
+        if announced.isdecimal() and int(announced) > _READ_AT_MOST:
             self._refuse_size()
 
     def data_received(self, chunk: bytes) -> None:
@@ -245,7 +246,12 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     application = make_application(stage, port)
-    server = HTTPServer(application, max_body_size=_READ_AT_MOST, body_timeout=_BODY_TIMEOUT_S)
+    server = HTTPServer(
+        application,
+        max_body_size=_READ_AT_MOST,
+        body_timeout=_BODY_TIMEOUT_S,
+        idle_connection_timeout=_IDLE_TIMEOUT_S,
+    )
     server.add_sockets([listening])
     address = f"http://{LOOPBACK}:{port}/"
     ready(address)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from softhebb_spiking._untrusted import read_json
 from softhebb_spiking.serialization import write_whole
 from softhebb_spiking.sweep.spec import Sweep, Task
 
@@ -37,7 +38,7 @@ class ResultFolder:
         self._folder, self._sweep = folder, sweep
         (folder / "tasks").mkdir(parents=True, exist_ok=True)
         spec = folder / "spec.json"
-        if spec.exists() and json.loads(spec.read_text(encoding="utf-8")) != sweep.spec:
+        if spec.exists() and _read_or_none(spec) != sweep.spec:
             raise ValueError(
                 f"{folder} holds the results of another sweep (see {spec}); choose another folder."
             )
@@ -47,12 +48,8 @@ class ResultFolder:
 
     def _read(self, task: Task) -> Result | None:
         """Return what a file says a task has found; None if there is none, or it is damaged."""
-        path = self._path(task)
-        try:
-            found: Result = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return found if isinstance(found, dict) and found.get("task") == task.as_dict() else None
+        found = _read_or_none(self._path(task))
+        return found if _is_result(found, task) else None
 
     def _results(self) -> Iterator[tuple[Task, Result | None]]:
         return ((task, self._found.get(task.key)) for task in self._sweep.tasks)
@@ -87,6 +84,30 @@ class ResultFolder:
 
     def _path(self, task: Task) -> Path:
         return self._folder / "tasks" / f"{task.key}.json"
+
+
+def _read_or_none(path: Path) -> Any:
+    """Return the JSON in a file; None if there is none, or it is damaged."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_result(found: Any, task: Task) -> bool:
+    """Whether this is what `run_sweep` writes of a task: scores or an error, and how it went."""
+    if not isinstance(found, dict) or found.get("task") != task.as_dict():
+        return False
+    scores = found.get("scores", {})
+    texts = (found.get(name) for name in ("error", "host", "date"))
+    numbers = [found.get(name) for name in ("elapsed_s", "samples_per_s")]
+    return (
+        isinstance(scores, dict)
+        and ("error" in found or bool(scores))
+        and all(text is None or isinstance(text, str) for text in texts)
+        and all(isinstance(score, float) for score in scores.values())
+        and all(number is None or isinstance(number, float) for number in numbers)
+    )
 
 
 def _row(sweep: Sweep, task: Task, found: Mapping[str, Any]) -> dict[str, Any]:
