@@ -5,45 +5,77 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from faults import cache_faults, process_faults, training_faults
-from faults.campaign import Fault, run_fault
+from faults.campaign import ROOT, Fault, new_row, try_once
 
 FAULTS = [*training_faults.FAULTS, *cache_faults.FAULTS, *process_faults.FAULTS]
 COLUMNS = ("tries", "lost", "left", "hangs")
+PACKAGE = ROOT / "softhebb_spiking"
 BEGIN, END = "<!-- faults -->", "<!-- end of faults -->"
 
 
 def line(row: dict[str, Any]) -> str:
     """Return a row of the table as it is printed."""
     counts = " ".join(f"{row[name]:>6}" for name in COLUMNS)
-    tail = f"skipped: {row['skipped']}" if "skipped" in row else f"{row['median_s']:>9.1f}"
+    tail = f"skipped: {row['skipped']}" if "skipped" in row else f"{row.get('median_s', 0.0):>9.1f}"
     return f"{row['fault']:<42} {counts} {tail}"
 
 
 def run(
     faults: Sequence[Fault], tries: int, seed: int, minutes: float, output: Path
 ) -> list[dict[str, Any]]:
-    """Try faults one after another; print rows, and write all of them anew after each."""
+    """Try each fault once, then each a second time, and so on; return the rows.
+
+    They are written after each try. If there are rows of the same code and seed, it goes on there.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + 60.0 * minutes
-    rows: list[dict[str, Any]] = []
+    found = _found(output, seed)
+    about = {"seed": seed, "date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count()}
+    rows = {fault.name: found.get(fault.name) or new_row(fault) | about for fault in faults}
+    for number in range(tries):
+        for fault in faults:
+            row = rows[fault.name]
+            if "skipped" in row or row["tries"] > number or time.monotonic() > deadline:
+                continue
+            if failure := try_once(fault, row, seed):
+                print(failure, flush=True)
+            content = {"code": _code(), "seed": seed, "rows": list((found | rows).values())}
+            output.write_text(json.dumps(content, indent=1), encoding="utf-8")
     print(f"{'fault':<42} {' '.join(f'{name:>6}' for name in COLUMNS)}  median s")
-    for fault in faults:
-        about = {"seed": seed, "date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count()}
-        rows.append(run_fault(fault, tries, seed, deadline=deadline) | about)
-        print(line(rows[-1]), flush=True)
-        for failure in rows[-1]["failures"]:
-            print(f"    try {failure['try']}, {failure['kind']}: {failure['message']}", flush=True)
-        output.write_text(json.dumps({"tries": tries, "rows": rows}, indent=1), encoding="utf-8")
-    return rows
+    for row in rows.values():
+        print(line(row))
+    return list(rows.values())
+
+
+def _found(output: Path, seed: int) -> dict[str, dict[str, Any]]:
+    if not output.exists():
+        return {}
+    content = json.loads(output.read_text("utf-8"))
+    same = (content.get("code"), content.get("seed")) == (_code(), seed)
+    return {row["fault"]: row for row in content["rows"]} if same else {}
+
+
+@cache
+def _code() -> str:
+    """Return a hash of the package and of the campaign; what they do may change with it."""
+    package = [path for name in ("", "networks", "processes") for path in _sources(PACKAGE / name)]
+    parts = [path.read_bytes() for path in [*package, *_sources(Path(__file__).parent)]]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _sources(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
 
 
 def status(rows: Sequence[dict[str, Any]], tries: int) -> int:
@@ -77,7 +109,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def insert(page: Path, results: Sequence[Path]) -> None:
     """Put the table of some files of results between the marks of a page."""
     found = [row for path in results for row in json.loads(path.read_text("utf-8"))["rows"]]
-    rows = {row["fault"]: row for row in found if "skipped" not in row}
+    rows = {row["fault"]: row for row in found if row["tries"]}
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     if not after:

@@ -248,39 +248,40 @@ class Fault:
     cheap: bool = False
 
 
-def run_fault(
-    fault: Fault,
-    tries: int,
-    seed: int,
-    grace_s: float = GRACE_S,
-    deadline: float = float("inf"),
-) -> dict[str, Any]:
-    """Try a fault some times; what it started has `grace_s` seconds to go.
-
-    No try begins after the deadline, in the time of `time.monotonic`.
-
-    Returns
-    -------
-    dict
-        A row of the table: numbers of tries, lost, left, hangs; median seconds; what went wrong.
-    """
+def new_row(fault: Fault) -> dict[str, Any]:
+    """Return a row of the table before the first try."""
     row: dict[str, Any] = {"fault": fault.name, "tries": 0, "lost": 0, "left": 0, "hangs": 0}
+    row |= {"seconds": [], "failures": []}
     if reason := fault.why_not():
-        return row | {"skipped": reason, "failures": []}
-    durations, failures = [], []
-    for number in range(tries):
-        started = time.monotonic()
-        if started > deadline:
-            break
-        key = [seed, number, *fault.name.encode()]
-        kind, message = _try(fault, np.random.default_rng(key), grace_s)
-        durations.append(time.monotonic() - started)
-        if kind:
-            row[kind] += 1
-            failures.append({"try": number, "kind": kind, "message": message})
-        row["tries"] += 1
-    median_s = round(median(durations), 1) if durations else 0.0
-    return row | {"median_s": median_s, "failures": failures}
+        row["skipped"] = reason
+    return row
+
+
+def try_once(fault: Fault, row: dict[str, Any], seed: int, grace_s: float = GRACE_S) -> str:
+    """Do the next try of a fault, count it in its row, and say what went wrong, if anything.
+
+    What it depends on is the seed and its number, not the tries before it. What was started has
+    `grace_s` seconds to go.
+    """
+    number, started = row["tries"], time.monotonic()
+    key = [seed, number, *fault.name.encode()]
+    kind, message = _try(fault, np.random.default_rng(key), grace_s)
+    row["seconds"].append(round(time.monotonic() - started, 2))
+    row["median_s"] = round(median(row["seconds"]), 1)
+    row["tries"] += 1
+    if not kind:
+        return ""
+    row[kind] += 1
+    row["failures"].append({"try": number, "kind": kind, "message": message})
+    return f"{fault.name}, try {number}, {kind}: {message}"
+
+
+def run_fault(fault: Fault, tries: int, seed: int, grace_s: float = GRACE_S) -> dict[str, Any]:
+    """Try a fault some times; return its row of the table."""
+    row = new_row(fault)
+    while "skipped" not in row and row["tries"] < tries:
+        try_once(fault, row, seed, grace_s)
+    return row
 
 
 def _try(fault: Fault, rng: np.random.Generator, grace_s: float) -> tuple[str, str]:

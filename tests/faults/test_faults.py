@@ -133,16 +133,28 @@ def test_each_row_of_the_table_is_one_fault() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_the_campaign_ends_in_time(tmp_path: Path) -> None:
-    faults = [Fault(name, lambda scene: time.sleep(0.2)) for name in ("first", "second")]
-    rows = run(faults, 20, 0, 0.5 / 60.0, tmp_path / "build" / "faults.json")
-    assert 1 <= rows[0]["tries"] <= 3
-    assert rows[1]["tries"] == 0
-    assert status(rows, 20) == 1
-    assert status(rows[:1], rows[0]["tries"]) == 0
-    assert status([rows[0] | {"left": 1}], rows[0]["tries"]) == 1
-    written = json.loads((tmp_path / "build" / "faults.json").read_text())
-    assert written["rows"] == rows
+def test_the_campaign_ends_in_time_and_goes_on(tmp_path: Path) -> None:
+    output, drawn = tmp_path / "build" / "faults.json", []
+
+    def inject(scene: Scene) -> None:
+        drawn.append(scene.moment(1.0))
+        time.sleep(0.2)
+        if len(drawn) == 2:
+            raise LostError("planted")
+
+    faults = [Fault(name, inject) for name in ("first", "second")]
+    rows = run(faults, 20, 0, 0.7 / 60.0, output)
+    assert 1 <= rows[1]["tries"] <= rows[0]["tries"] <= 2
+    assert json.loads(output.read_text())["rows"] == rows
+    assert status([rows[0]], 20) == 1  # too few tries
+    assert status([rows[0]], rows[0]["tries"]) == 0
+    assert status([rows[1]], rows[1]["tries"]) == 1  # something was lost
+
+    again = run(faults, 3, 0, 1.0, output)
+    assert [row["tries"] for row in again] == [3, 3]
+    assert [row["lost"] for row in again] == [0, 1]
+    assert len(set(drawn)) == len(drawn) == 6
+    assert [row["tries"] for row in run(faults, 1, 1, 1.0, output)] == [1, 1]  # another seed
 
 
 def test_the_table_is_put_into_a_page(tmp_path: Path) -> None:
