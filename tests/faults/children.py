@@ -62,9 +62,15 @@ def _shown(timeout_s: float = 100.0) -> list[int]:
         return np.asarray(network.counter.counts.get()).ravel().tolist()
 
 
-def _open_files() -> int:
-    gc.collect()  # multiprocessing closes its pipes when they are forgotten
-    return len(os.listdir("/proc/self/fd"))
+def _open_files(at_most: float = np.inf, grace_s: float = 5.0) -> int:
+    """Return how many there are; wait a little if that is too many, for threads that just end."""
+    deadline = time.monotonic() + grace_s
+    while True:
+        gc.collect()  # multiprocessing closes its pipes when they are forgotten
+        found = len(os.listdir("/proc/self/fd"))
+        if found <= at_most or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def _plant(kind: str, model: str, step: int) -> Any:
@@ -106,8 +112,11 @@ def _kill_a_model(
 
     def kill() -> None:
         time.sleep(moment_s)
-        while not (living := actors()):
-            time.sleep(0.005)
+        try:
+            while not (living := actors()):
+                time.sleep(0.005)
+        except ValueError:  # all of them have ended in order
+            return
         times["killed"] = time.monotonic()
         os.kill(living[int(rng.integers(len(living)))].pid, 9)
 
@@ -140,7 +149,7 @@ def lava(kind: str, seed: str, duration_s: str) -> None:
         "too_late": kind == "kill" and "presented" in times and not before_its_end,
         "elapsed_s": elapsed_s,
         "children": left,
-        "files": [files, _open_files()],
+        "files": [files, _open_files(files)],
         "again": _shown() == expected,
         "where": f"{model}, step {step}",
     }
