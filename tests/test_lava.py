@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import uuid
@@ -264,13 +265,20 @@ simulate(Run(
 
 
 @pytest.fixture
-def long_run() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files, with a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="test-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def long_run(temporary: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A process that simulates, and the mark in the environment of all its descendants."""
     mark = f"SOFTHEBB_TEST_MARK={uuid.uuid4().hex}"
     name, value = mark.split("=")
     process = subprocess.Popen(
         [sys.executable, "-c", LONG_RUN.format(path=sys.path)],
-        env=os.environ | {name: value},
+        env=os.environ | {name: value, "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
     )
     yield process, mark
@@ -313,7 +321,7 @@ def wait_until(condition: Callable[[], object], seconds: float) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_ended_caller_leaves_nothing(
-    long_run: tuple[subprocess.Popen[bytes], str], number: signal.Signals
+    long_run: tuple[subprocess.Popen[bytes], str], temporary: Path, number: signal.Signals
 ) -> None:
     process, mark = long_run
     # The caller, the worker, its manager and tracker, a service and five models.
@@ -328,6 +336,7 @@ def test_an_ended_caller_leaves_nothing(
         assert marked(mark) == []  # gone by the time the exception reaches the user
     assert wait_until(lambda: not marked(mark), 15.0)
     assert wait_until(lambda: not any(path.exists() for path in segments), 5.0)
+    assert list(temporary.iterdir()) == []
 
 
 PRESENT = """
@@ -357,7 +366,7 @@ with SoftHebbNetwork(run, record_to={record_to!r}) as network:
 
 
 @pytest.fixture
-def presenting() -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], str]]]:
+def presenting(temporary: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], str]]]:
     """Start a process, leader of a group, that runs a long network in itself."""
     started = []
 
@@ -368,7 +377,7 @@ def presenting() -> Iterator[Callable[..., tuple[subprocess.Popen[bytes], str]]]
         script = PRESENT.format(path=sys.path, record_to=record_to, timeout_s=timeout_s)
         process = subprocess.Popen(
             [sys.executable, "-c", script],
-            env=os.environ | {name: value},
+            env=os.environ | {name: value, "TMPDIR": str(temporary)},
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
@@ -426,6 +435,23 @@ def test_an_interrupt_ends_a_network_in_the_users_process(
     assert b"cleaned up" in errors
     assert wait_until(lambda: not marked(mark), 5.0)
     assert wait_until(lambda: not any(path.exists() for path in mapped), 5.0)
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_network_ends_with_the_users_process(
+    presenting: Callable[..., Any], temporary: Path, number: signal.Signals
+) -> None:
+    process, mark = presenting()
+    assert wait_until(lambda: len(marked(mark)) >= 9, 60.0)
+    assert wait_until(lambda: mapped_segments(marked(mark)), 10.0)
+    mapped = mapped_segments(marked(mark))
+    process.send_signal(number)
+    process.communicate(timeout=30.0)
+    assert process.returncode == -number
+    assert wait_until(lambda: not marked(mark), 15.0)
+    assert wait_until(lambda: not any(path.exists() for path in mapped), 5.0)
+    assert list(temporary.iterdir()) == []
 
 
 @needs_proc

@@ -8,6 +8,7 @@ ever or at exit. So all of it runs in a session of its own, which ends as a whol
 - If the caller itself is killed, a pipe that only it holds open closes; the session ends itself.
 - All of them hold the pipe on which the caller reads their output, so its end means that the last
   of them has gone.
+- Their temporary files, such as Lava's socket, lie in the directory that the caller removes.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def call_in_session(function: str, argument: Any, timeout_s: float, description:
     RuntimeError
         If it failed, with the traceback of the failure.
     """
-    directory = Path(tempfile.mkdtemp(prefix="softhebb-spiking-"))
+    directory = Path(tempfile.mkdtemp(prefix="softhebb-"))
     try:
         (directory / _TASK).write_bytes(pickle.dumps((function, argument)))
         output = _run_session(directory, timeout_s, description)
@@ -148,6 +149,7 @@ def _end_session(worker: subprocess.Popen[str]) -> str:
 
 def main(directory: str, lifeline: int) -> None:
     """Run the task in `directory`; end with the caller, at the other end of `lifeline`."""
+    tempfile.tempdir = directory
     threading.Thread(target=_end_with_caller, args=(directory, lifeline), daemon=True).start()
     function, argument = pickle.loads(Path(directory, _TASK).read_bytes())
     module, _, name = function.partition(":")
@@ -198,5 +200,8 @@ def watch(directory: str, find_failure: Callable[[], str | None]) -> Iterator[No
 def _end_with_caller(directory: str, lifeline: int) -> None:
     """Wait for the caller's end of the pipe to close, then end the session."""
     os.read(lifeline, 1)
-    shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(OSError):  # models that still write would make it again
+        doomed = f"{directory}-"
+        os.rename(directory, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
     os.killpg(os.getpid(), signal.SIGTERM)
