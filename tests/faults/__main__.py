@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -132,6 +133,8 @@ def main() -> int:
     if given.insert:
         insert(given.insert, given.results or [given.output])
         return 0
+    # Programs that a shell starts in the background ignore SIGINT, and so would all of ours.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = given.only.split("|")
     chosen = [fault for fault in FAULTS if any(text in fault.name for text in wanted)]
     return status(run(chosen, given.tries, given.seed, given.minutes, given.output), given.tries)

@@ -117,7 +117,8 @@ def _signalled(scene: Scene, number: signal.Signals) -> None:
             ended.require_one_line(TERMINATED)
     elif learning and sent and number != signal.SIGKILL:
         late_s = time.monotonic() - sent_at
-        require(late_s < 1.0, f"went on for {late_s:.1f} s as if there had been no signal")
+        message = f"went on for {late_s:.1f} s as if there had been no signal: {ended.err[-500:]}"
+        require(late_s < 1.0, message)
     resume(scene)
 
 
