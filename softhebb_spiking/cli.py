@@ -33,6 +33,7 @@ FAILED = 1
 USAGE_ERROR = 2
 INTERRUPTED = 128 + signal.SIGINT  # as shells say it
 TERMINATED = 128 + signal.SIGTERM
+_AGAIN_S = 0.05
 EXIT_CODES = (
     "Exit status: 0 done; 1 a check or a task failed, a plan does not fit its chip, or nobody "
     "reads the output any more; 2 wrong use or bad input, told in one line on stderr; "
@@ -102,7 +103,7 @@ def _options(
 def main() -> None:
     """Run the command line; user errors are one line on stderr and exit status 2."""
     try:
-        with _ending_on_sigterm():
+        with _ending_on_signals():
             status = _run()
             sys.stdout.flush()
     except BrokenPipeError:  # as with `| head`, which has read enough
@@ -134,10 +135,10 @@ def _run() -> int:
 
 
 @contextlib.contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
+def _ending_on_signals() -> Iterator[None]:
     """Let SIGTERM end the command with one line, after half-written files have been removed.
 
-    As with Ctrl-C, the chunk that is being learned is learned to its end first.
+    As with Ctrl-C, the chunk that is being learned is learned to its end first. Neither gets lost.
     """
     if threading.current_thread() is not threading.main_thread():  # only that one gets signals
         yield
@@ -152,10 +153,30 @@ def _ending_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough while things are tidied up
         sys.exit(TERMINATED)
 
-    before = signal.signal(signal.SIGTERM, end)
+    def hear_again(unraisable: sys.UnraisableHookArgs) -> None:
+        """Send a signal once more whose exception came where Python ignores exceptions.
+
+        Such a place is a callback from C, as when LLVM loads compiled code.
+        """
+        error = unraisable.exc_value
+        if isinstance(error, KeyboardInterrupt):
+            number = signal.SIGINT
+        elif isinstance(error, SystemExit) and error.code == TERMINATED:
+            number = signal.SIGTERM
+            signal.signal(signal.SIGTERM, end)
+        else:
+            hook(unraisable)
+            return
+        again = threading.Timer(_AGAIN_S, os.kill, (owner, number))
+        again.daemon = True
+        again.start()
+
+    hook, before = sys.unraisablehook, signal.signal(signal.SIGTERM, end)
+    sys.unraisablehook = hear_again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
 
 

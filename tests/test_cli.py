@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shlex
@@ -127,6 +128,23 @@ def test_a_termination_is_one_line_whatever_the_command(monkeypatch, capsys):
     assert _run(monkeypatch, "verify", "--rungs", "event") == 143
     assert _error_line(capsys) == "softhebb-spiking: terminated"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_not_lost_where_python_ignores_exceptions(monkeypatch, capsys, number, status):
+    """LLVM calls Python back when it loads compiled code."""
+
+    def signal_in_callback(*_, **__):
+        def call_back():
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+
+        ctypes.CFUNCTYPE(None)(call_back)()
+        time.sleep(10.0)
+
+    monkeypatch.setattr(verification_commands, "load_dataset", signal_in_callback)
+    assert _run(monkeypatch, "verify", "--rungs", "event") == status
+    _error_line(capsys)
 
 
 def test_a_forked_child_is_terminated_as_ever(monkeypatch, capsys):
