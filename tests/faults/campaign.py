@@ -11,6 +11,7 @@ file is written again, so files are looked at after the successful run that ends
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -183,9 +184,9 @@ def _is_scratch(path: Path) -> bool:
 
 
 def _of_other_programs(path: Path) -> bool:
-    """Whether a folder of joblib is of a process that lives; its name has the number in it."""
-    number = path.name.removeprefix("joblib_memmapping_folder_").split("_")[0]
-    return path.is_dir() and number.isdigit() and psutil.pid_exists(int(number))
+    """Whether something of joblib is of a process that lives; its name has the number in it."""
+    found = re.match(r"(?:joblib_memmapping_folder_|sem\.loky-)(\d+)", path.name)
+    return found is not None and psutil.pid_exists(int(found[1]))
 
 
 def _mapped() -> set[Path]:

@@ -199,7 +199,7 @@ def fork(seed: str) -> None:
     """Train with two threads, fork, and train in the child; print whether the bits are the same."""
     rng = np.random.default_rng(int(seed))
     # Small networks stay on one thread; 2048 units are shared by two.
-    X = rng.integers(1, 255, (200, 16)).astype(np.uint8)
+    X = rng.integers(1, 255, (60, 16)).astype(np.uint8)
     threads = {"n_units": 2048, "n_epochs": 1, "n_steps": 10, "backend_options": {"n_threads": 2}}
     before = _model(**threads).fit(X).weights_
     reader, writer = os.pipe()

@@ -366,7 +366,7 @@ FAULTS = [
         for number, cheap in (
             (signal.SIGKILL, True),
             (signal.SIGINT, False),
-            (signal.SIGTERM, True),
+            (signal.SIGTERM, False),
         )
     ),
     Fault("disk full while training", _full_while_training, cannot_mount),
