@@ -135,6 +135,7 @@ def main() -> int:
         return 0
     # Programs that a shell starts in the background ignore SIGINT, and so would all of ours.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # takes mounts away
     wanted = given.only.split("|")
     chosen = [fault for fault in FAULTS if any(text in fault.name for text in wanted)]
     return status(run(chosen, given.tries, given.seed, given.minutes, given.output), given.tries)
