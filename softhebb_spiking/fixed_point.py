@@ -207,7 +207,8 @@ def shared_exponent(sizes: FloatArray, form: Format, largest: int) -> int:
         Beyond it nothing fits better; what is then too large is for `Format.to_integer` to tell.
     """
     top = float(np.max(sizes, initial=0.0))
-    needed = math.ceil(math.log2(max(top / (form.max_integer + 0.5), 1.0)))
+    # The half-way number above the largest integer, which is odd, is rounded to even: out of range.
+    needed = max(math.frexp(top / (form.max_integer + 0.5))[1], 0)
     return min(needed, largest)
 
 

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -170,6 +171,67 @@ def test_what_the_overflow_warning_says_of_a_wrapping_format() -> None:
     )
 
 
+def test_the_furthest_is_the_one_furthest_from_the_middle_of_the_range() -> None:
+    held = Format(bits=3, exponent=-2)  # [-2, 1.75], so that 3 is further out than -3
+    _, message = overflow(lambda: held.to_integer("q", [-3.0, 3.0]))
+    assert "2 of 2 values" in message
+    assert "3 became the nearest that fits 1.75" in message
+
+
+def test_a_warning_points_at_who_asked_for_the_conversion() -> None:
+    """The conversions of a network are asked for by name, one call above `to_integer`."""
+
+    def weights(values: list[float]) -> Any:
+        return Format(bits=3).to_integer("weights", values)
+
+    with pytest.warns(FixedPointOverflow) as caught:
+        weights([100.0])
+    assert caught[0].filename == __file__
+    assert caught[0].lineno > weights.__code__.co_firstlineno + 1
+
+
+def test_numbers_of_half_precision_are_scaled_in_full_precision() -> None:
+    held = Format(bits=24, exponent=-20)
+    assert quietly(lambda: held.to_integer("q", np.float16([1.0, 0.5]))).tolist() == [2**20, 2**19]
+
+
+@pytest.mark.parametrize(
+    ("value", "below", "above"),
+    [(0.123456, 0.1234, 0.1235), (98765.4, 98760.0, 98770.0), (1.0, 1.0, 1.0), (5.0, 5.0, 5.0)],
+)
+def test_numbers_in_messages_are_rounded_to_the_side_that_fits(
+    value: float, below: float, above: float
+) -> None:
+    assert fp.rounded(value, up=False) == below
+    assert fp.rounded(value, up=True) == above
+
+
+@pytest.mark.parametrize(
+    ("largest_size", "exponent"),
+    [
+        (0.0, 0),
+        (0.1, 0),
+        (255.0, 0),
+        (255.4, 0),
+        (255.5, 1),
+        (510.9, 1),
+        (511.0, 2),
+        (1e4, 6),
+        (1e9, 7),
+    ],
+)
+def test_a_shared_exponent_is_the_smallest_with_which_all_fit(
+    largest_size: float, exponent: int
+) -> None:
+    """What rounds to 255 · 2^e fits e, and 255.5 rounds to 256; 7 is the largest there is."""
+    sizes = np.array([0.0, largest_size / 3, largest_size])
+    assert fp.shared_exponent(sizes, fp.SYNAPSE, 7) == exponent
+    assert fp.shared_exponent(np.array([]), fp.SYNAPSE, 7) == 0
+    if largest_size < 255.5 * 2**7:
+        held = replace(fp.SYNAPSE, exponent=exponent)
+        quietly(lambda: held.to_integer("sizes", sizes))
+
+
 def test_what_rounds_into_the_range_fits() -> None:
     """Halves go to the even integer: −8.5 to −8, which fits, and 7.5 to 8, which does not."""
     held = Format(bits=3)
@@ -325,6 +387,10 @@ def test_logarithms_of_integers(table_bits: int) -> None:
     if table_bits < 10:  # above, 5000 numbers do not come near the worst
         assert error.min() < -0.5 * bound
     assert (np.diff(found) >= 0).all()
+
+
+def test_tables_are_integers() -> None:
+    assert fp.log2_table(5).dtype == fp.exp2_table(5).dtype == np.int64
 
 
 def test_logarithms_by_hand() -> None:
