@@ -198,6 +198,24 @@ def test_fixed_point_residual_measures_each_distance() -> None:
     assert off.weights.min() > 0.3
 
 
+def test_fixed_point_residual_of_weights_by_hand() -> None:
+    """Two units and two samples: ‖mean of y_k (x − u_k w_k)‖ / mean of y_k, a number at a time."""
+    X, weights = [[1.0, 0.0], [0.6, 0.8]], [[0.9, 0.1], [0.2, 0.7]]
+    scores = [
+        [math.exp(sum(map(math.prod, zip(w, x, strict=True))) / 0.5) for w in weights] for x in X
+    ]
+    for k, w in enumerate(weights):
+        step, responsibility = [0.0, 0.0], 0.0
+        for x, row in zip(X, scores, strict=True):
+            y, u = row[k] / sum(row), w[0] * x[0] + w[1] * x[1]
+            step = [step[i] + y * (x[i] - u * w[i]) / 2 for i in (0, 1)]
+            responsibility += y / 2
+        residual = theory.fixed_point_residual(
+            np.array(X), np.array(weights), np.log([0.5, 0.5]), 0.5
+        )
+        assert residual.weights[k] == pytest.approx(math.hypot(*step) / responsibility, rel=1e-12)
+
+
 def test_a_dead_unit_does_not_overflow_the_log_prior() -> None:
     log_prior = np.array([0.0, -800.0])
     step = theory.log_prior_update(np.array([[1.0, 0.0]]), log_prior)
@@ -385,6 +403,17 @@ def test_samples_come_from_the_components_by_their_prior() -> None:
     sigma = np.sqrt(size * prior * (1 - prior))
     assert (np.abs(counts - size * prior) < K_SIGMA * sigma).all()
     assert (np.abs(counts - size / 3) > K_SIGMA * sigma).any()
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_the_generator_alone_decides_the_samples(n: int) -> None:
+    weights = np.ones((2, n))
+    one, same, other = (
+        theory.sample_mixture(weights, np.zeros(2), 0.9, 50, np.random.default_rng(seed))
+        for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
 
 
 def test_a_weight_without_direction_is_refused() -> None:
