@@ -14,8 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softhebb_spiking import NetworkParams, SpikingSoftHebb, load_model
-from softhebb_spiking.fixed_network import FixedNetwork, fixed_network, fixed_network_of
-from softhebb_spiking.fixed_point import FixedPointOverflow
+from softhebb_spiking.fixed_network import (
+    FixedNetwork,
+    _trace_format,
+    _weight_format,
+    fixed_network,
+    fixed_network_of,
+    warn_of_overflows,
+)
+from softhebb_spiking.fixed_point import FixedPointOverflow, Format
 from softhebb_spiking.params import ROUNDINGS, FixedPointParams
 
 ROUND_OFF = 1e-12  # relative, of a few float64 operations
@@ -298,6 +305,35 @@ def test_integers_and_what_they_stand_for() -> None:
     assert held.prior_rates(np.array([0.1])).tolist() == [round(0.1 / 400 * 1.442695040889 * 2**34)]
 
 
+def test_a_network_that_does_not_learn_has_the_rule_of_no_learning_rate() -> None:
+    net = network(n_steps=1, settle_steps=0, total_rate=1.0)
+    assert fixed_network(net, FixedPointParams()) == fixed_network(
+        net, FixedPointParams(), learning_rate=0.0
+    )
+    assert fixed_network(net, FixedPointParams()) != fixed_network(
+        net, FixedPointParams(), learning_rate=1.0
+    )
+
+
+def test_a_run_in_floating_point_has_no_integers(clamped_run: Callable[..., Any]) -> None:
+    message = refusal(lambda: fixed_network_of(clamped_run()))
+    assert message == "the run is in floating point; give it FixedPointParams as `fixed`."
+
+
+def test_overflows_of_a_run_are_warned_of_where_it_was_asked_for() -> None:
+    def simulate(n_overflows: int) -> None:
+        warn_of_overflows(n_overflows)
+
+    quietly(lambda: simulate(0))
+    with pytest.warns(FixedPointOverflow) as caught:
+        simulate(3)
+    message = str(caught[0].message)
+    assert message.startswith("drive: 3 times a drive did not fit 24 bits, signed")
+    assert message.endswith("that fits. Raise weight_exponent or trace_exponent.")
+    assert caught[0].filename == __file__
+    assert caught[0].lineno > simulate.__code__.co_firstlineno + 1
+
+
 def test_a_run_gives_its_largest_learning_rate(clamped_run: Callable[..., Any]) -> None:
     run = clamped_run(0, learning_rate=0.5)
     message = refusal(lambda: fixed_network_of(run))
@@ -431,6 +467,53 @@ def test_psps_too_long_for_a_trace(n_features: int, options: dict[str, Any], tex
     ).network
 
 
+def test_the_longest_psp_may_be_shorter_than_a_step() -> None:
+    """(1 − d) / (8 · 0.3) is half of 2^−2 at d = 0.7: τ = 2 ms, of steps of 8 ms or of 1/4 ms."""
+    d = 1.0 - 0.125 * 0.3 * 8.0
+    for dt_ms in (8.0, 0.25):
+        changes = {"dt_ms": dt_ms, "psp_tau_ms": 40 * dt_ms}
+        message = refusal(lambda changes=changes: fixed(changes, trace_exponent=-2))
+        longest = number_after("longest that fits is about", message)
+        assert longest == pytest.approx(-dt_ms / math.log(d), rel=5e-3)
+    # d = 0.001 leaves τ = 0.14 of a step, which is short, and is the longest all the same.
+    rare = {"max_probability": 0.999 / 8.0 / 0.25, "dt_ms": 2.0}
+    message = refusal(lambda: fixed(rare, trace_exponent=-1))
+    longest = number_after("longest that fits is about", message)
+    assert longest == pytest.approx(-2.0 / math.log(0.001), rel=2e-2)
+
+
+def test_weights_are_as_fine_as_what_is_likely_allows() -> None:
+    """1.3 n^(−1/4) in 255 units, of which 2 % may be missing, for any number of inputs."""
+    for n in range(1, 3000):
+        held = _weight_format(network(n_features=n), FixedPointParams())
+        likely = 1.3 * n**-0.25 / 2.0**0.03
+        assert likely <= 255 * 2.0**held.exponent
+        assert likely > 255 * 2.0 ** (held.exponent - 1)
+        assert (held.bits, held.signed) == (8, False)
+    given = _weight_format(network(), FixedPointParams(weight_exponent=-9))
+    assert given.exponent == -9
+
+
+@pytest.mark.parametrize("largest", [1.0, 2.0])
+def test_traces_are_as_fine_as_two_sigmas_allow(largest: float) -> None:
+    """Mean and variance of a PSP of Bernoulli spikes, summed over all steps they may be of.
+
+    The mean is scaled to be an input as large as a weight can be, 1 at most; two standard
+    deviations more are to fit 2^7 units, of which 7 % may be missing.
+    """
+    weight = Format(bits=8, exponent=-8 if largest == 1.0 else -7, signed=False)
+    for p in np.linspace(0.02, 1.0, 40):
+        for tau in (0.7, 2.0, 5.0, 17.0):
+            kernel = np.exp(-np.arange(600) / tau)
+            mean, variance = p * kernel.sum(), p * (1 - p) * (kernel**2).sum()
+            likely = min(1.0, weight.largest) * (1.0 + 2.0 * math.sqrt(variance) / mean)
+            net = network(max_probability=float(p), psp_tau_ms=tau)
+            held = _trace_format(net, FixedPointParams(), weight)
+            assert likely / 2.0**0.1 <= 2.0 ** (7 + held.exponent)
+            assert likely / 2.0**0.1 > 2.0 ** (6 + held.exponent)
+            assert (held.bits, held.signed) == (7, False)
+
+
 def test_the_longest_psp_is_accepted() -> None:
     message = refusal(lambda: fixed({"psp_tau_ms": 1000.0}))
     fixed({"psp_tau_ms": 0.99 * number_after("longest that fits is about", message)})
@@ -439,11 +522,19 @@ def test_the_longest_psp_is_accepted() -> None:
 def test_traces_too_coarse_for_any_psp() -> None:
     message = refusal(lambda: fixed(trace_exponent=0))
     assert "steps of 2^0" in message
+    assert message.endswith("None does: give a lower trace_exponent.")
 
 
 def test_traces_too_fine_for_the_weights() -> None:
     message = refusal(lambda: fixed(weight_exponent=-8, trace_exponent=-24))
-    assert "trace_exponent" in message
+    assert "trace_exponent=-24 does not fit weight_exponent=-8" in message
+    nearest = int(number_after("nearest trace_exponent that fits is", message))
+    # Found by trying: shorter PSPs and rarer spikes leave room for traces as coarse as these.
+    changes = {"max_probability": 0.05}
+    assert fixed(changes, weight_exponent=-8, trace_exponent=nearest).network
+    assert "rule exponent above 8" in refusal(
+        lambda: fixed(changes, weight_exponent=-8, trace_exponent=nearest - 1)
+    )
 
 
 def test_psps_too_long_for_a_decay() -> None:

@@ -115,6 +115,37 @@ def test_a_batch_adds_updates_taken_at_the_same_weights() -> None:
     np.testing.assert_allclose(model.weights_, expected, **EXACT)
 
 
+def test_the_prior_of_a_batch_follows_posteriors_weighted_by_their_rates() -> None:
+    """dπ/ds = ȳ − π for s = 0.5 (1 + ½): the first of two samples counts twice the second."""
+    X, weights, log_prior = small_problem(3)
+    params: dict[str, Any] = {"temperature": 0.1, "prior_learning_rate": 0.5}
+    frozen = SoftHebb(3, learning_rate=0.0, batch_size=2, **params)
+    frozen.fit(X[:2], initial_weights=weights, initial_log_prior=log_prior)
+    y = SoftHebb.from_weights(weights, log_prior, temperature=0.1).predict_proba(X[:2])
+    mean_y = (2 * y[0] + y[1]) / 3
+    expected = mean_y + (np.exp(log_prior) - mean_y) * math.exp(-0.75)
+    np.testing.assert_allclose(np.exp(frozen.log_prior_), expected, rtol=1e-12)
+
+
+def test_no_prior_exceeds_one() -> None:
+    model = SoftHebb.from_weights(np.ones((1, 2)), [-0.1], prior_learning_rate=1.0, batch_size=1)
+    model.partial_fit(np.ones((1, 2)))  # −0.1 + (e^0.1 − 1) > 0
+    assert model.log_prior_.tolist() == [0.0]
+
+
+def test_defaults() -> None:
+    assert SoftHebb().get_params() == {
+        "n_units": 100,
+        "temperature": 0.02,
+        "learning_rate": 0.1,
+        "prior_learning_rate": 0.0,
+        "batch_size": 10,
+        "n_epochs": 1,
+        "init": "data",
+        "random_state": None,
+    }
+
+
 def test_a_large_batch_moves_to_the_mean_and_no_further() -> None:
     digits = load_dataset("digits")
     X = theory.unit_rows(digits.X_train)
