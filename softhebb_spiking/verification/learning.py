@@ -222,7 +222,9 @@ def _bayes(ladder: Ladder, reference: SoftHebb, rung: str, found: Learned) -> li
     own_distance = float(total_variation(np.exp(reference.log_prior_), own_mean_y))
     final = theory.log_likelihood(X, found.weights, found.log_prior, TEMPERATURE)
     change = _initial_likelihood(ladder, X, TEMPERATURE) - final
-    error = float(change.std(ddof=1) / np.sqrt(len(change)))
+    # No difference is known better than to rounding: who learned nothing has gained nothing.
+    rounding = np.finfo(float).eps * np.abs(final).max()
+    error = max(float(change.std(ddof=1) / np.sqrt(len(change))), float(rounding))
     low, high = _INITIAL_NORMS
     excess = MAX_FIXED_EXCESS_PRIOR_DISTANCE if rung == FIXED else MAX_EXCESS_PRIOR_DISTANCE
     return [
