@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -80,13 +79,9 @@ def summary(verification: Verification, *, elapsed_s: float, command: str) -> di
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "elapsed_s": round(elapsed_s, 3),
         "versions": _pages.versions(),
-        "checks": [_plain(check) for check in verification.checks],
+        "checks": [check.as_dict() for check in verification.checks],
         "budget": [asdict(row) for row in verification.budget],
     }
-
-
-def _plain(check: Check) -> dict[str, Any]:
-    return {**check.as_dict(), "value": check.value if math.isfinite(check.value) else None}
 
 
 def render(verification: Verification, found: Mapping[str, Any]) -> str:
