@@ -148,7 +148,7 @@ def _half_payload(on, half_payload, seed, sample, step, i):  # type: ignore[no-u
     if not on.traces:
         return half_payload / 256.0
     word = philox_4x32(np.uint64(seed), PAYLOAD_STREAM, sample, step // 16, i)[step % 16 // 4]
-    byte = (word >> np.uint64(8 * (step % 4))) & np.uint64(255)
+    byte = (int(word) >> (8 * (step % 4))) % 256
     return np.floor((half_payload + float(byte)) / 256.0)
 
 
@@ -247,7 +247,7 @@ def _post_traces(  # type: ignore[no-untyped-def]
     y1 = due / 2.0**24 * net.y1_quantum
     if on.stochastic:
         word = philox_4x32(np.uint64(seed), DOSE_STREAM, sample, step, k // 4)[k % 4]
-        quanta = math.floor((due + float(word >> np.uint64(8))) / 2.0**24)
+        quanta = math.floor((due + float(int(word) >> 8)) / 2.0**24)
         y1 = min(quanta, net.max_quanta) * net.y1_quantum
     if net.shared and on.traces and on.stochastic:
         for _ in range(net.epoch):
@@ -298,7 +298,7 @@ def _learn_prior(on, net, log_prior, counts, rate, seed, sample, step):  # type:
         change = rate * (growth - total) / 2.0**24
         if on.inhibition:
             word = philox_4x32(np.uint64(seed), PRIOR_STREAM, sample, step, k // 4)[k % 4]
-            noise = float(word >> np.uint64(8)) / 2.0**24
+            noise = float(int(word) >> 8) / 2.0**24
             growth = min(2.0**30 - 1, max(-(2.0**30), growth - total))
             # Beyond 2⁵³ the product would no longer be exact.
             product = np.int64(rate) * np.int64(growth)
