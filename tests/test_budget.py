@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from hand_made import assert_same_run, made_ladder, unit
 
 from softhebb_spiking import load_dataset
 from softhebb_spiking.backends import event
 from softhebb_spiking.encoding import draw_input_spikes
-from softhebb_spiking.params import ROUNDINGS, FixedPointParams, NetworkParams, Run
+from softhebb_spiking.params import (
+    ROUNDINGS,
+    FixedPointParams,
+    NetworkParams,
+    Run,
+    RunResult,
+)
+from softhebb_spiking.rate import SoftHebb
+from softhebb_spiking.verification import budget
+from softhebb_spiking.verification._plan import reading_network
 from softhebb_spiking.verification.budget import (
     OFF,
     ROWS,
@@ -152,6 +163,260 @@ def test_the_budget_sums_up() -> None:
     assert [row.name for row in rows] == seen
     assert len(rows) == len(ROWS) + 4
     assert [check.passed for check in checks(rows)] == [True, True]
+
+
+def a_task(**changes: Any) -> Task:
+    sizes: dict[str, Any] = {"n_units": 4, "n_train": 30, "n_posterior": 7, "n_repeats": 3}
+    return Task.prepare(
+        made_ladder().data, **(sizes | changes), seed=2, fixed=FixedPointParams(table_bits=5)
+    )
+
+
+def test_a_task_has_three_runs_from_the_same_start() -> None:
+    task, data = a_task(), made_ladder().data
+    X, X_test = unit(data.X_train[:30]), unit(data.X_test)
+    read = reading_network(10, 4, 0.02)
+
+    def expected(run: Run, **changes: Any) -> Run:
+        n = len(changes["samples"])
+        given: dict[str, Any] = {"learning_rates": np.zeros(n), "network": read} | changes
+        return Run(
+            weights=run.weights,
+            log_prior=run.log_prior,
+            prior_learning_rates=np.zeros(n),
+            seed=2,
+            keep_spikes=False,
+            fixed=FixedPointParams(table_bits=5),
+            **given,
+        )
+
+    falling = 0.1 * (30 - np.arange(30)) / 30
+    short = replace(read, n_steps=50)
+    for run, wanted in (
+        (task.posterior, {"samples": X_test[:7]}),
+        (
+            task.update,
+            {
+                "samples": np.concatenate([X_test] * 3),
+                "learning_rates": np.full(36, 0.01),
+                "restart": True,
+            },
+        ),
+        (task.learning, {"samples": X, "learning_rates": falling, "network": short}),
+    ):
+        n = len(run.samples)
+        rounded = replace(
+            run,
+            samples=wanted["samples"],
+            learning_rates=wanted.get("learning_rates", np.zeros(n)),
+        )
+        np.testing.assert_allclose(run.samples, rounded.samples, rtol=1e-14)
+        np.testing.assert_allclose(run.learning_rates, rounded.learning_rates, rtol=1e-14)
+        assert_same_run(rounded, expected(run, **wanted))
+        np.testing.assert_allclose(np.exp(run.log_prior), np.full(4, 0.25), rtol=1e-14)
+    assert task.data.name == data.name
+    learned = SoftHebb(4, random_state=2).fit(data.X_train[:30])
+    start = SoftHebb(4, random_state=2, learning_rate=0.0).fit(data.X_train[:30])
+    np.testing.assert_allclose(task.posterior.weights, learned.weights_, rtol=1e-12)
+    np.testing.assert_allclose(task.update.weights, learned.weights_, rtol=1e-12)
+    np.testing.assert_allclose(task.learning.weights, start.weights_, rtol=1e-12)
+    assert np.abs(learned.weights_ - start.weights_).max() > 0.01
+    # No more is read with frozen weights than there is.
+    assert len(a_task(n_posterior=100).posterior.samples) == 12
+
+
+def test_of_the_test_samples_twenty_are_shown_again_and_again() -> None:
+    data = load_dataset("digits")
+    task = Task.prepare(
+        data, n_units=3, n_train=5, n_posterior=1, n_repeats=2, seed=0, fixed=FixedPointParams()
+    )
+    np.testing.assert_array_equal(task.update.samples[:20], task.update.samples[20:])
+    np.testing.assert_allclose(task.update.samples[:20], unit(data.X_test[:20]), rtol=1e-14)
+
+
+def test_a_verification_has_a_task_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = made_ladder()
+    monkeypatch.setattr(Task, "prepare", lambda data, **given: (data, given))
+    assert budget.task_for(made) == (
+        made.data,
+        {
+            "n_units": 22,
+            "n_train": 7,
+            "n_posterior": 6,
+            "n_repeats": 2,
+            "seed": 5,
+            "fixed": FixedPointParams(),
+        },
+    )
+
+
+def test_measures_of_a_row_by_hand() -> None:
+    """Every block's update is another multiple of its target, with noise at a right angle."""
+    task = a_task(n_repeats=5)
+    slopes, seen = iter([0.8, 0.9, 1.0, 1.1, 1.3]), []
+    targets, updates = [], []
+    rng = np.random.default_rng(0)
+    read = rng.integers(1, 9, (7, 4))
+    best = unit(0.3 + np.kron(np.eye(4, 5), np.ones(2)))
+
+    def simulator(run: Run) -> RunResult:
+        seen.append(run)
+        if run is task.posterior:
+            return RunResult(spike_counts=read, weights=run.weights, log_prior=run.log_prior)
+        if run is task.learning:
+            return RunResult(
+                spike_counts=np.zeros((30, 4), int), weights=3.0 * best, log_prior=run.log_prior
+            )
+        counts, target = rng.poisson(90.0, (len(run.samples), 4)), np.zeros((4, 10))
+        for x, own in zip(run.samples, counts, strict=True):
+            u = run.weights @ x
+            y = np.exp((u - u.max()) / 0.02)
+            step = (y / y.sum())[:, None] * (x - u[:, None] * run.weights)
+            target += own.sum() / (8.0 * 100) * step
+        aside = rng.normal(size=target.shape)
+        aside -= target * (aside * target).sum() / (target**2).sum()
+        targets.append(target)
+        updates.append(
+            next(slopes) * target
+            + 0.1 * np.linalg.norm(target) * unit(aside.ravel()).reshape(4, 10)
+        )
+        return RunResult(
+            spike_counts=counts,
+            weights=run.weights + 0.01 * updates[-1],
+            log_prior=run.log_prior,
+        )
+
+    row = budget._measure("a name", task, simulator)
+    assert row.name == "a name"
+    u = task.posterior.samples @ task.posterior.weights.T
+    y = np.exp((u - u.max(axis=1, keepdims=True)) / 0.02)
+    y /= y.sum(axis=1, keepdims=True)
+    shares = read / read.sum(axis=1, keepdims=True)
+    distance = 0.5 * np.abs(shares - y).sum(axis=1).mean()
+    assert row.total_variation == pytest.approx(distance, rel=1e-9)
+    target, update = sum(targets), sum(updates)
+    product = (target * update).sum()
+    assert row.slope == pytest.approx(product / (target**2).sum(), rel=1e-9)
+    assert row.cosine == pytest.approx(
+        product / math.sqrt((target**2).sum() * (update**2).sum()), rel=1e-9
+    )
+    spread = np.std([0.8, 0.9, 1.0, 1.1, 1.3], ddof=1) / math.sqrt(5)
+    assert row.slope_error == pytest.approx(spread, rel=1e-9)
+    # Weights are the labels' own directions, so that all are named right, whatever their norm.
+    assert row.accuracy == 1.0
+    blocks = seen[1:6]
+    np.testing.assert_array_equal(
+        np.concatenate([block.samples for block in blocks]), task.update.samples
+    )
+    assert [block.first_sample for block in blocks] == [0, 12, 24, 36, 48]
+    for block in blocks:
+        assert block.restart
+        np.testing.assert_array_equal(block.learning_rates, np.full(12, 0.01))
+        assert block.prior_learning_rates.shape == (12,)
+
+
+def test_blocks_go_on_counting_from_where_a_run_begins() -> None:
+    run = replace(a_task().update, first_sample=5, learning_rates=np.linspace(0, 1, 36))
+    blocks = budget._blocks(run)
+    assert [len(block.samples) for block in blocks] == [7, 7, 7, 7, 8]
+    assert [block.first_sample for block in blocks] == [5, 12, 19, 26, 33]
+    np.testing.assert_array_equal(
+        np.concatenate([block.learning_rates for block in blocks]), run.learning_rates
+    )
+
+
+def test_what_was_learned_is_named_by_the_samples_shown() -> None:
+    """Two units alike can name only the label that is most frequent where they win."""
+    task = a_task()
+    alike = np.tile(unit(np.ones((1, 10))), (4, 1))
+    result = RunResult(spike_counts=np.zeros((30, 4), int), weights=alike, log_prior=np.zeros(4))
+    labels, counts = np.unique(task.data.y_train[:30], return_counts=True)
+    share = (task.data.y_test == labels[counts.argmax()]).mean()
+    assert budget._accuracy(task, result) == share
+    assert 0 < share < 1
+
+
+def test_rows_switch_on_one_rounding_more_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[str, Any, Any]] = []
+    task = a_task()
+    monkeypatch.setattr(budget, "_measure", lambda name, own, how: given.append((name, own, how)))
+    rows = error_budget(task)
+    assert rows == [None] * 10
+    assert all(own is task for _, own, _ in given)
+    run = task.learning
+    names = [name for name, _, _ in given]
+    assert names == [
+        "floating point",
+        "+ 8-bit weights",
+        "+ 7-bit traces",
+        "+ exponential by table",
+        "+ integer inhibition",
+        "+ 16-bit random compare",
+        "+ stochastic rounding",
+        "+ stochastic rounding (rung)",
+        "+ one random number for all",
+        "+ one random number for all (rung)",
+    ]
+    short = replace(
+        run,
+        samples=run.samples[:3],
+        learning_rates=run.learning_rates[:3],
+        prior_learning_rates=np.zeros(3),
+    )
+    results = [how(short) for _, _, how in given]
+    shared = replace(short, fixed=FixedPointParams(rounding="shared"))
+    for number, own in (
+        (0, event.simulate(replace(short, fixed=None))),
+        *((n, simulate(short, Switches(*[True] * n, *[False] * (6 - n)))) for n in range(1, 7)),
+        (7, event.simulate(short)),
+        (8, simulate(shared, ON)),
+        (9, event.simulate(shared)),
+    ):
+        np.testing.assert_array_equal(results[number].weights, own.weights, err_msg=names[number])
+        np.testing.assert_array_equal(results[number].spike_counts, own.spike_counts)
+    weights = [result.weights for result in results]
+    for number in (1, 2, 3, 4, 5, 6, 8):
+        assert not np.array_equal(weights[number], weights[number - 1])
+
+
+@pytest.mark.parametrize(
+    "measure", ["total_variation", "slope", "slope_error", "cosine", "accuracy"]
+)
+@pytest.mark.parametrize("which", [0, 1])
+def test_each_measure_must_sum_up(measure: str, which: int) -> None:
+    row = Row(name="", total_variation=0.04, slope=1.0, slope_error=0.01, cosine=1.0, accuracy=0.9)
+    names = ["+ stochastic rounding", "+ one random number for all"]
+    rows = [replace(row, name=name) for name in (*names, *(f"{name} (rung)" for name in names))]
+    rows[which] = replace(rows[which], **{measure: 0.5})
+    found = checks(rows)
+    assert [check.value for check in found] == [float(which == 0), float(which == 1)]
+    assert [check.passed for check in found] == [which == 1, which == 0]
+    assert [check.name for check in found] == [
+        "error budget/sums up, stochastic rounding",
+        "error budget/sums up, one random number for all",
+    ]
+    for check in found:
+        assert (check.rungs, check.low, check.high) == (("fixed",), None, 0.0)
+        assert isinstance(check.statistic, str)
+        assert isinstance(check.bound_from, str)
+
+
+def test_spikes_are_kept_if_they_are_wanted() -> None:
+    run = example(4)
+    kept = simulate(run, ON).output_spikes
+    own = event.simulate(run).output_spikes
+    np.testing.assert_array_equal(kept, own)
+    dropped = simulate(replace(run, keep_spikes=False), ON).output_spikes
+    assert (dropped.shape, dropped.dtype) == ((0, 3), np.int64)
+
+
+def test_a_run_is_left_as_it_was() -> None:
+    run = example(5)
+    before = run.weights.copy(), run.log_prior.copy()
+    for restart in (False, True):
+        simulate(replace(run, restart=restart), OFF)
+        np.testing.assert_array_equal(run.weights, before[0])
+        np.testing.assert_array_equal(run.log_prior, before[1])
 
 
 def test_a_budget_that_does_not_sum_up_is_named() -> None:

@@ -177,9 +177,7 @@ def made_finite(result: RunResult) -> RunResult:
     """Return a result in which diverged numbers are merely large, so that it can be compared."""
 
     def bounded(array: FloatArray) -> FloatArray:
-        return np.nan_to_num(array, nan=_DIVERGED, posinf=_DIVERGED, neginf=-_DIVERGED).clip(
-            -_DIVERGED, _DIVERGED
-        )
+        return np.nan_to_num(array, nan=_DIVERGED).clip(-_DIVERGED, _DIVERGED)
 
     return replace(
         result,
