@@ -88,6 +88,11 @@ def by_name(checks: list[Check], *rungs: str) -> dict[str, Check]:
     return found
 
 
+def groups_of(checks: list[Check]) -> set[str]:
+    """The first parts of the names of checks, under which a report has them."""
+    return {item.name.split("/")[0] for item in checks}
+
+
 def assert_same_run(one: Run, other: Run) -> None:
     for name in Run.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)

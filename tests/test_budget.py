@@ -13,6 +13,7 @@ from hand_made import assert_same_run, made_ladder, unit
 from softhebb_spiking import load_dataset
 from softhebb_spiking.backends import event
 from softhebb_spiking.encoding import draw_input_spikes
+from softhebb_spiking.fixed_network import fixed_network_of
 from softhebb_spiking.params import (
     ROUNDINGS,
     FixedPointParams,
@@ -325,6 +326,44 @@ def test_blocks_go_on_counting_from_where_a_run_begins() -> None:
     )
 
 
+def test_one_random_number_for_all_is_drawn_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all roundings on both give the same bits, so that only being asked tells them apart."""
+    run = example(6)
+    monkeypatch.setattr(budget, "simulate", lambda given, switches: ("here", given, switches))
+    monkeypatch.setattr(event, "simulate", lambda given: ("rung", given))
+    shared = replace(run, fixed=FixedPointParams(rounding="shared"))
+    where, given, switches = budget.simulate_shared(run, ON)
+    assert (where, switches) == ("here", ON)
+    assert_same_run(given, shared)
+    where, given = budget.simulate_shared(run, None)
+    assert where == "rung"
+    assert_same_run(given, shared)
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(budget, "_measure", lambda name, _, how: asked.update({name: how(run)}))
+    error_budget(a_task())
+    assert {name: found[0] for name, found in asked.items() if "shared" in str(found[1].fixed)} == {
+        "+ one random number for all": "here",
+        "+ one random number for all (rung)": "rung",
+    }
+    assert asked["+ one random number for all"][2] == ON
+
+
+def test_what_integers_stand_for_before_they_are_rounded() -> None:
+    """Growth and decay of the rule balance at a norm of 1 exactly, where nothing is rounded."""
+    run = example(7)
+    fixed = fixed_network_of(run)
+    real, rule = budget._real_constants(fixed), fixed.learning
+    assert real.decay == pytest.approx(math.exp(-1 / 6), rel=1e-15)
+    assert real.octaves_per_unit == pytest.approx(
+        4096 * fixed.drive_unit / math.log(2) / 0.05, rel=1e-14
+    )
+    assert real.neuron_rate_log == 4096 * -2.0  # 4 spikes of 16 neurons
+    assert real.pool_gain == 0.7
+    assert real.target_log == pytest.approx(4096 * math.log2(9), rel=1e-15)
+    scale = real.y2_per_unit / fixed.drive_unit * 2.0 ** (rule.decay_exponent - 12)
+    assert rule.decay_mantissa * rule.y1_quantum * scale == pytest.approx(rule.step, rel=1e-13)
+
+
 def test_what_was_learned_is_named_by_the_samples_shown() -> None:
     """Two units alike can name only the label that is most frequent where they win."""
     task = a_task()
@@ -334,6 +373,10 @@ def test_what_was_learned_is_named_by_the_samples_shown() -> None:
     share = (task.data.y_test == labels[counts.argmax()]).mean()
     assert budget._accuracy(task, result) == share
     assert 0 < share < 1
+    y = task.data.y_train.copy()
+    y[30:] = 7  # of samples that were not learned from
+    other = replace(task, data=replace(task.data, y_train=y))
+    assert budget._accuracy(other, result) == share
 
 
 def test_rows_switch_on_one_rounding_more_each(monkeypatch: pytest.MonkeyPatch) -> None:

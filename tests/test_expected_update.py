@@ -14,6 +14,7 @@ from hand_made import (
     Floats,
     assert_same_run,
     by_name,
+    groups_of,
     made_ladder,
 )
 from numpy.typing import NDArray
@@ -145,7 +146,7 @@ LOADS = 0.3 * np.array([5.0, 10.0, 20.0, 40.0])
 
 
 def convergence_results(
-    made: Ladder, errors: Any, halves: float, *, aside: float = 0.0
+    made: Ladder, errors: Any, halves: Any, *, aside: float = 0.0
 ) -> dict[tuple[str, str], RunResult]:
     """Updates of given relative error along one direction, ± a difference of the two halves.
 
@@ -159,11 +160,12 @@ def convergence_results(
     other -= direction * (other * direction).sum()
     other /= np.linalg.norm(other)
     results = {}
-    for tau, error in zip((5, 10, 20, 40), errors, strict=True):
+    halves = np.broadcast_to(halves, 4)
+    for tau, error, apart in zip((5, 10, 20, 40), errors, halves, strict=True):
         for half, sign in enumerate((1, -1)):
             counts = shown_counts(made, 20, half)
             target, _ = presented_update(made, counts, made.network)
-            off = (error + sign * halves) * direction + half * aside * other
+            off = (error + sign * apart) * direction + half * aside * other
             results["update", f"event:tau{tau}:{half}"] = RunResult(
                 spike_counts=counts,
                 weights=made.rate.weights_ + 1e-6 * (target + np.linalg.norm(target) * off),
@@ -260,15 +262,16 @@ def test_a_slow_rung_alone_has_the_requirements(rungs: tuple[str, ...]) -> None:
 
 def test_convergence_by_hand() -> None:
     """Errors fall as c/load; what is at right angles to their direction does not count."""
-    made = made_ladder()
+    made = made_ladder(dt_ms=0.5)
     errors = 0.3 / LOADS
+    apart = np.array([1e-3, 2e-3, 1e-3, 3e-3])
     found = expected_update.convergence(
-        made, "event", convergence_results(made, errors, 1e-3, aside=0.5)
+        made, "event", convergence_results(made, errors, apart, aside=0.5)
     )
-    np.testing.assert_allclose(found.spikes_per_psp, LOADS, rtol=1e-12)
+    np.testing.assert_allclose(found.spikes_per_psp, LOADS / 0.5, rtol=1e-12)
     # Of the shortest only the second half counts; the first has given the direction.
     np.testing.assert_allclose(found.errors, errors - [1e-3, 0, 0, 0], atol=1e-6)
-    noise = math.sqrt(2) * 1e-3
+    noise = math.sqrt(2 * (4 + 1 + 9) / 3) * 1e-3
     np.testing.assert_allclose(found.sigma, noise / np.sqrt([1, 2, 2, 2]), rtol=1e-3)
     # Weighted least squares of log error, by its normal equations.
     x, y = np.log(LOADS), np.log(errors - [1e-3, 0, 0, 0])
@@ -302,6 +305,17 @@ def test_the_order_of_the_error_is_checked() -> None:
         assert (order.low, order.high) == (-1.3, -0.7)
         assert f"{0.3 * LOADS[1] ** power:.3f}" in order.statistic
         assert "at 1.5, 3, 6, 12" in order.statistic
+
+
+@pytest.mark.parametrize("rungs", [("fixed", "lava", "event"), ("lava", "fixed", "event")])
+def test_the_order_of_rungs_does_not_matter(rungs: tuple[str, ...]) -> None:
+    """What a slow rung, or integers, are not asked is asked of the rungs after them."""
+    made, same = made_ladder(rungs), made_ladder(("event", "lava", "fixed"))
+    assert set(expected_update.plan(made, {})) == set(expected_update.plan(same, {}))
+    results = all_updates(made)
+    one, other = (expected_update.evaluate(each, results) for each in (made, same))
+    assert sorted(one, key=str) == sorted(other, key=str)
+    assert groups_of(one) == {"expected update"}
 
 
 def test_slow_rungs_and_integers_have_no_order() -> None:

@@ -138,7 +138,7 @@ def test_pictures_have_room_for_what_is_in_them(found: Verification, drawn: Draw
     assert size["posterior"][0] - narrow["posterior"][0] == pytest.approx(3.6)  # a panel
     assert size["fields"][1] - narrow["fields"][1] == pytest.approx(0.5)  # a line of images
     assert narrow["budget"][1] - size["budget"][1] == pytest.approx(0.3 * 2)  # two rows
-    for name, (width, height) in size.items():
+    for name, (width, height) in size.items():  # inches
         assert 5.0 < width < 11.0, name
         assert 1.5 < height < 7.0, name
 
@@ -409,6 +409,12 @@ def test_files_are_written_and_told(found: Verification, tmp_path: Path, page: s
     assert text.endswith("}\n")
     assert text.startswith('{\n  "passed": false')
     assert json.loads(text)["checks"][1]["value"] is None
+    lost = replace(found, budget=(replace(ROWS[0], slope=math.nan, cosine=math.inf),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "figures", lambda _: {})
+        report.write_report(lost, folder, elapsed_s=1.0, command="x")
+    (row,) = json.loads((folder / "verify.json").read_text(encoding="utf-8"))["budget"]
+    assert row == asdict(ROWS[0]) | {"slope": None, "cosine": None}
     (tmp_path / "verify.json").mkdir()
     with pytest.raises(IsADirectoryError, match=r"verify\.json"):
         report.check_writable(tmp_path)

@@ -267,7 +267,7 @@ def test_a_climb_finds_its_own_sizes_and_backends(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match="rungs must"):
         verify(digits, rungs=("loihi",))
     for seed in (-1, 2**31):
-        with pytest.raises(ValueError, match="^seed"):
+        with pytest.raises(ValueError, match=r"^seed"):
             verify(digits, rungs=("event",), seed=seed)
     assert verify(digits, rungs=("event",), seed=2**31 - 1).ladder.seed == 2**31 - 1
 

@@ -14,6 +14,7 @@ from hand_made import (
     assert_same_run,
     by_name,
     clustered,
+    groups_of,
     made_ladder,
     unit,
 )
@@ -129,6 +130,14 @@ def test_the_rate_network_learns_what_the_spikes_amounted_to(dose: float) -> Non
     assert reference.temperature == 0.03
 
 
+def test_no_prior_of_the_rate_network_exceeds_one() -> None:
+    """A unit that wins all, with a prior of e^(−0.1), gains e^0.1 − 1 > 0.1 at a rate of 1."""
+    run = learning_run(made_ladder())
+    run = replace(run, log_prior=np.array([-0.1, -30, -30, -30]), prior_learning_rates=np.ones(24))
+    reference = learning.rate_reference(run, a_learned(run, nominal_counts(run)))
+    assert reference.log_prior_.max() == 0.0
+
+
 def test_units_are_put_into_the_order_of_the_reference() -> None:
     made = made_ladder()
     run = learning_run(made)
@@ -189,6 +198,8 @@ def test_a_rung_that_learned_what_the_rate_network_learned_agrees_exactly() -> N
     reference, results = learning_results(made)
     checks = learning.evaluate(made, results)
     assert len(checks) == len(ALL) * 7
+    assert groups_of([item for item in checks if item.rungs[0] == "rate"]) == {"learning"}
+    assert groups_of([item for item in checks if item.rungs[0] != "rate"]) == {"Bayes"}
     shown = made.X_train[:24]
     mean_y = reference.predict_proba(shown).mean(axis=0)
     norm_error = (
@@ -309,6 +320,16 @@ def test_accuracy_names_units_by_the_samples_shown() -> None:
     assert gap.value == pytest.approx(only - own, abs=1e-12)
     assert gap.value < 0
     assert not gap.passed
+    # The prior learned decides as well: with all on one unit, no other is named.
+    reference, results = learning_results(made, lambda weights, _: (unit(best), prior))
+    gap = by_name(learning.evaluate(made, results), "rate", "event")["accuracy"]
+    assert gap.value == pytest.approx(only - own, abs=1e-12)
+    # Labels of samples that were not shown name nothing.
+    y = made.data.y_train.copy()
+    y[24:] = (y[24:] + 1) % 4
+    hidden = replace(made, data=replace(made.data, y_train=y))
+    expected = (learning.held_out(hidden)[1] == labels).mean()
+    assert learning._accuracy(hidden, unit(best), np.zeros(4)) == expected == 12 / 38
 
 
 # --- clusters ------------------------------------------------------------------------------------
@@ -444,6 +465,7 @@ def test_learned_clusters_are_compared_with_the_true_ones(
     assert [item.rungs for item in checks] == [
         (rung,) for rung in ("rate", "event", "fixed") for _ in "12"
     ]
+    assert groups_of(checks) == {"Bayes"}
     event_checks, fixed = by_name(checks, "event"), by_name(checks, "fixed")
     assert set(fixed) == {"cluster means", "cluster priors"}
     assert event_checks["cluster means"].value == pytest.approx(1.0, rel=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from softhebb_spiking import _pages, plots
+from softhebb_spiking.verification.budget import Row
 from softhebb_spiking.verification.check import Check
 from softhebb_spiking.verification.figures import figures
 from softhebb_spiking.verification.ladder import Verification
@@ -80,7 +82,14 @@ def summary(verification: Verification, *, elapsed_s: float, command: str) -> di
         "elapsed_s": round(elapsed_s, 3),
         "versions": _pages.versions(),
         "checks": [check.as_dict() for check in verification.checks],
-        "budget": [asdict(row) for row in verification.budget],
+        "budget": [_plain(row) for row in verification.budget],
+    }
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(row).items()
     }
 
 
