@@ -12,6 +12,7 @@ from hand_made import assert_same_run, made_ladder, unit
 
 from softhebb_spiking import load_dataset
 from softhebb_spiking.backends import event
+from softhebb_spiking.backends._event_fixed import integer_constants
 from softhebb_spiking.encoding import draw_input_spikes
 from softhebb_spiking.fixed_network import fixed_network_of
 from softhebb_spiking.params import (
@@ -23,6 +24,7 @@ from softhebb_spiking.params import (
 )
 from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.verification import budget
+from softhebb_spiking.verification._budget_kernel import _fire, _log_intensities
 from softhebb_spiking.verification._plan import reading_network
 from softhebb_spiking.verification.budget import (
     OFF,
@@ -119,6 +121,111 @@ def test_with_all_roundings_it_is_the_integers(rounding: str, epoch: int) -> Non
     for name in ("spike_counts", "weights", "log_prior"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(integers, name))
     assert not np.array_equal(ours.weights, simulate(run, OFF).weights)
+
+
+def run_of_any_kind(rng: np.random.Generator) -> Run:
+    """A run whose numbers saturate here and there: weights, traces, drives, priors, updates."""
+
+    def one_of(*values: Any) -> Any:
+        return values[rng.integers(len(values))]
+
+    n, units, neurons = one_of(1, 16, 23, 32, 40), one_of(1, 5, 8), one_of(1, 7, 20, 40)
+    epoch = one_of(1, 2, 4)
+    net = NetworkParams(
+        n_features=n,
+        n_units=units,
+        temperature=one_of(0.005, 0.05, 0.3, 1.0),
+        inhibition_gain=one_of(0.1, 0.7, 2.0),
+        population_size=neurons,
+        total_rate=neurons * one_of(0.02, 0.3, 0.95),
+        n_steps=11,
+        settle_steps=one_of(0, 4, 8),
+        psp_tau_ms=one_of(0.5, 2.0, 6.0, 15.0),
+        max_probability=one_of(0.1, 0.5, 1.0),
+    )
+    samples = rng.random((5, n)) * (rng.random((5, n)) < one_of(0.2, 0.9)) + 1e-3
+    weights = rng.choice([0.0, 0.3, 1.0, 1.4], (units, n)) * rng.random((units, n))
+    return Run(
+        network=net,
+        samples=samples / np.linalg.norm(samples, axis=1, keepdims=True),
+        weights=weights,
+        log_prior=rng.choice([0.0, -1.0, -8.0, -12.0, -22.1], units),
+        learning_rates=rng.choice([0.05, 0.5, 3.0], 5),
+        prior_learning_rates=rng.choice([0.0, 1e-4, 0.1, 2.0], 5),
+        seed=int(rng.integers(2**40)),
+        first_sample=one_of(0, 1000),
+        fixed=FixedPointParams(
+            rounding=one_of(*ROUNDINGS),
+            learning_epoch=epoch if (net.presentation_steps + 1) % epoch == 0 else 1,
+            learning_step=one_of(None, 2.0**-9, 2.0**-3),
+            weight_exponent=one_of(None, -12, -10, -6),
+            trace_exponent=one_of(None, -9, -7),
+            table_bits=one_of(0, 3, 6, 11),
+        ),
+    )
+
+
+@pytest.mark.parametrize("first", range(0, 60, 10))
+@pytest.mark.filterwarnings("ignore::softhebb_spiking.fixed_point.FixedPointOverflow")
+def test_with_all_roundings_it_is_the_integers_of_any_network(first: int) -> None:
+    compared = 0
+    for seed in range(first, first + 10):
+        run = run_of_any_kind(np.random.default_rng(seed))
+        try:
+            fixed_network_of(run)
+        except ValueError:  # its numbers fit no format
+            continue
+        ours, integers = simulate(run, ON), event.simulate(run)
+        for name in ("spike_counts", "weights", "log_prior", "output_spikes"):
+            np.testing.assert_array_equal(
+                getattr(ours, name), getattr(integers, name), err_msg=f"{name}, {seed}"
+            )
+        compared += 1
+    assert compared >= 3
+
+
+@pytest.mark.parametrize(("learning_step", "epoch"), [(0.0625, 1), (0.5, 1), (0.9, 4)])
+def test_the_size_of_an_update_is_no_rounding(learning_step: float, epoch: int) -> None:
+    """Without roundings the rule's exponents, which follow the size, cancel."""
+    runs = [
+        replace(example(), fixed=FixedPointParams(learning_step=step, learning_epoch=epoch))
+        for step in (2.0**-7, learning_step)
+    ]
+    rules = [fixed_network_of(run).learning for run in runs]
+    assert rules[0].hebb_exponent != rules[1].hebb_exponent
+    one, other = (simulate(run, OFF) for run in runs)
+    np.testing.assert_array_equal(one.spike_counts, other.spike_counts)
+    np.testing.assert_allclose(one.weights, other.weights, atol=2**-14)  # S has 16 bits
+    assert np.abs(one.weights - runs[0].weights).max() > 0.05
+
+
+def test_log_intensities_without_roundings_by_hand() -> None:
+    """4096 log2 of e^(u/τ + b), where b is held in 2^-18 and u in units of the drive."""
+    fixed = fixed_network_of(example())
+    u, log_prior = np.array([3000.7, -20.5]), np.array([-300000.25, -1e6])
+    found = _log_intensities(
+        OFF, integer_constants(fixed), budget._real_constants(fixed), u, log_prior
+    )
+    nats = u * fixed.drive_unit / 0.05 + log_prior / 2.0**18 * math.log(2)
+    np.testing.assert_allclose(found, 4096 * nats / math.log(2), rtol=1e-12)
+
+
+@pytest.mark.statistical
+def test_neurons_without_roundings_fire_at_their_rates() -> None:
+    """r/M 2^(L − h), from no more than what is left of 2^-33 to all; 5σ of 500 steps each."""
+    fixed = fixed_network_of(example())
+    net = integer_constants(fixed)._replace(population_size=64)
+    real = budget._real_constants(fixed)._replace(neuron_rate_log=-4096.0 * 3)
+    octaves = np.array([-60.0, -38.0, -3.0, -1.0, 0.5, 2.0, 3.0, 5.0])
+    h, total = 777.0, np.zeros(8)
+    for step in range(500):
+        counts = np.zeros(8, np.int64)
+        _fire(OFF, net, real, 4096.0 * octaves + h, h, counts, 3, 4, step)
+        total += counts
+    rho = np.minimum(1.0, 2.0 ** (octaves - 3))
+    error = 5 * np.sqrt(500 * 64 * rho * (1 - rho))
+    assert (np.abs(total - 500 * 64 * rho) <= error + 1e-4).all()
+    assert total[-2:].tolist() == [32000, 32000]
 
 
 @pytest.mark.parametrize("switch", Switches._fields)
