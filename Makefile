@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 # Wheels only: nothing here may need a compiler. NIX comes as source, which is Python alone.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-binary nixio --constraint constraints.txt
 
-.PHONY: help setup demo test docs matrix faults fuzz clean
+.PHONY: help setup demo test docs matrix faults fuzz clean mutants
 
 help:
 	@echo "make setup   create $(VENV) with everything: Lava, Brian2, tests"
@@ -23,6 +23,7 @@ help:
 	@echo "make docs    build the documentation in build/docs, running its scripts, and test its code"
 	@echo "make matrix  install and run on each of Python 3.10, 3.11 and 3.12 found here"
 	@echo "make fuzz    fuzz the readers of files for an hour, with atheris in an environment of its own"
+	@echo "make mutants change the modules that all else is compared with, and count what the tests notice"
 	@echo "make clean   remove $(VENV), caches and reports"
 	@echo "PYTHON=python3.11 make setup   chooses the interpreter (3.10, 3.11 or 3.12)"
 
@@ -67,6 +68,8 @@ fuzz: $(STAMP)
 	@$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' > build/fuzz-venv/lib/python$(VERSION)/site-packages/project.pth
 	@build/fuzz-venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps atheris==3.0.0
 	build/fuzz-venv/bin/python tests/fuzz/run.py --reader all --executions 120000 --seconds 300 --seed 0
+mutants: $(STAMP)
+	@$(BIN)/python benchmarks/mutants.py
 
 clean:
 	rm -rf $(VENV) build dist docs/auto_* docs/sg_* *.egg-info verify-report .mypy_cache .pytest_cache .ruff_cache .hypothesis

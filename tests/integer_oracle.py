@@ -85,7 +85,7 @@ class Oracle:
         self.t = fixed.params.table_bits + (fault == "table")
         self.shared = fixed.params.rounding == "shared"
         self.epoch = fixed.params.learning_epoch
-        self.unit = 2.0**fixed.weight.exponent, 2.0**fixed.trace.exponent
+        self.unit = 2.0**fixed.weight.exponent
         self.D = round(4096 * math.exp(-self.net.dt_ms / self.net.psp_tau_ms))
         found = re.fullmatch(
             r"2\^(-?\d+)\*u0\*x1\*y1 - (\d+)\*2\^(-?\d+)\*u0\*y1\*y2\*w", fixed.learning.rule
@@ -119,7 +119,7 @@ class Oracle:
     def go(self) -> IntegerResult:
         run, net = self.run, self.net
         K, n, shape = net.n_units, net.n_features, (len(run.samples), net.n_steps)
-        self.W = np.rint(run.weights / self.unit[0]).astype(np.int64).clip(0, 255)
+        self.W = np.rint(run.weights / self.unit).astype(np.int64).clip(0, 255)
         self.B = np.rint(run.log_prior / math.log(2) * 2**18).astype(np.int64).clip(-(2**23), 0)
         out = IntegerResult(
             self.W,

@@ -178,7 +178,7 @@ def test_the_furthest_is_the_one_furthest_from_the_middle_of_the_range() -> None
     assert "3 became the nearest that fits 1.75" in message
 
 
-def test_a_warning_points_at_who_asked_for_the_conversion() -> None:
+def test_a_warning_points_at_where_a_conversion_was_asked_for() -> None:
     """The conversions of a network are asked for by name, one call above `to_integer`."""
 
     def weights(values: list[float]) -> Any:
