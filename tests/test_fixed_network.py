@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softhebb_spiking import NetworkParams, SpikingSoftHebb, load_model
+from softhebb_spiking.fixed_learning import _decay_product
 from softhebb_spiking.fixed_network import (
     FixedNetwork,
     _trace_format,
@@ -22,7 +23,7 @@ from softhebb_spiking.fixed_network import (
     fixed_network_of,
     warn_of_overflows,
 )
-from softhebb_spiking.fixed_point import FixedPointOverflow, Format
+from softhebb_spiking.fixed_point import LIMITS, FixedPointOverflow, Format
 from softhebb_spiking.params import ROUNDINGS, FixedPointParams
 
 ROUND_OFF = 1e-12  # relative, of a few float64 operations
@@ -320,16 +321,21 @@ def test_a_run_in_floating_point_has_no_integers(clamped_run: Callable[..., Any]
     assert message == "the run is in floating point; give it FixedPointParams as `fixed`."
 
 
-def test_overflows_of_a_run_are_warned_of_where_it_was_asked_for() -> None:
-    def simulate(n_overflows: int) -> None:
-        warn_of_overflows(n_overflows)
-
-    quietly(lambda: simulate(0))
+def test_overflows_of_a_run_are_counted_in_a_warning() -> None:
+    quietly(lambda: warn_of_overflows(0))
     with pytest.warns(FixedPointOverflow) as caught:
-        simulate(3)
+        warn_of_overflows(3)
     message = str(caught[0].message)
     assert message.startswith("drive: 3 times a drive did not fit 24 bits, signed")
     assert message.endswith("that fits. Raise weight_exponent or trace_exponent.")
+
+
+def test_overflows_of_a_run_are_warned_of_where_it_was_asked_for() -> None:
+    def simulate() -> None:
+        warn_of_overflows(3)
+
+    with pytest.warns(FixedPointOverflow) as caught:
+        simulate()
     assert caught[0].filename == __file__
     assert caught[0].lineno > simulate.__code__.co_firstlineno + 1
 
@@ -435,6 +441,24 @@ def test_the_largest_temperature_is_accepted(n_features: int, tau: float) -> Non
     changes = {"n_features": n_features, "psp_tau_ms": tau}
     message = refusal(lambda: fixed(changes | {"temperature": 1e30}))
     fixed(changes | {"temperature": number_after("nearest that fits is", message)})
+
+
+def test_the_decay_is_made_of_the_finest_product_there_is() -> None:
+    """Of all exponents and mantissas of a rule, the one with the largest S of at most 127/1.4."""
+    (lowest, highest), (_, largest) = LIMITS["rule exponent"], LIMITS["rule mantissa"]
+    for scale in np.exp2(np.linspace(-25.0, 25.0, 173)):
+        drive_scale, mantissa, exponent = _decay_product(float(scale))
+        every = scale * 2.0 ** (9 - np.arange(lowest, highest + 1))
+        every = every[:, np.newaxis] / np.arange(1, largest + 1)
+        fitting = every[every <= 127 / 1.4]
+        assert drive_scale == (fitting.max() if fitting.size else 0.0)
+        if fitting.size:
+            assert mantissa * drive_scale * 2.0 ** (exponent - 9) == pytest.approx(scale, rel=1e-15)
+
+
+def test_the_smallest_update_is_eight_of_the_trace() -> None:
+    rule = fixed(learning_rate=1e-9, learning_step=1e-9).learning
+    assert (rule.y1_quantum, rule.hebb_exponent) == (8, -7)
 
 
 @pytest.mark.parametrize(
