@@ -127,6 +127,14 @@ def test_the_prior_of_a_batch_follows_posteriors_weighted_by_their_rates() -> No
     np.testing.assert_allclose(np.exp(frozen.log_prior_), expected, rtol=1e-12)
 
 
+def test_a_prior_rate_that_falls_below_all_floats_changes_nothing() -> None:
+    """Half of the smallest positive float is 0: the last batch has no rate to be averaged by."""
+    X, weights, log_prior = small_problem(4)
+    model = SoftHebb(3, prior_learning_rate=5e-324, batch_size=2)
+    model.fit(X[:4], initial_weights=weights, initial_log_prior=log_prior)
+    np.testing.assert_array_equal(model.log_prior_, log_prior)
+
+
 def test_no_prior_exceeds_one() -> None:
     model = SoftHebb.from_weights(np.ones((1, 2)), [-0.1], prior_learning_rate=1.0, batch_size=1)
     model.partial_fit(np.ones((1, 2)))  # −0.1 + (e^0.1 − 1) > 0
