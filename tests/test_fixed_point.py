@@ -197,7 +197,7 @@ def test_numbers_of_half_precision_are_scaled_in_full_precision() -> None:
 
 @pytest.mark.parametrize(
     ("value", "below", "above"),
-    [(0.123456, 0.1234, 0.1235), (98765.4, 98760.0, 98770.0), (1.0, 1.0, 1.0), (5.0, 5.0, 5.0)],
+    [(0.123456, 0.1234, 0.1235), (1.2344e9, 1.234e9, 1.235e9), (1.0, 1.0, 1.0), (5.0, 5.0, 5.0)],
 )
 def test_numbers_in_messages_are_rounded_to_the_side_that_fits(
     value: float, below: float, above: float
