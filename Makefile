@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 # Wheels only: nothing here may need a compiler. NIX comes as source, which is Python alone.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-binary nixio --constraint constraints.txt
 
-.PHONY: help setup demo test docs matrix faults fuzz clean mutants
+.PHONY: help setup demo test docs matrix faults fuzz mutants clean
 
 help:
 	@echo "make setup   create $(VENV) with everything: Lava, Brian2, tests"

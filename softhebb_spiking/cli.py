@@ -102,6 +102,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; user errors are one line on stderr and exit status 2."""
+    # Processes that libraries start would look for modules in the folder where the command runs.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
         with _ending_on_signals():
             status = _run()

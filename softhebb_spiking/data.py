@@ -111,7 +111,10 @@ def _load_idx(name: str, root: Path) -> Dataset:
         for kind in ("images-idx3", "labels-idx1")
     ]
     _check_not_the_other(name, root, arrays[1])
-    return _image_dataset(name, *arrays)
+    try:
+        return _image_dataset(name, *arrays)
+    except ValueError as error:
+        raise ValueError(f"{root}: {error}") from error
 
 
 def _check_not_the_other(name: str, root: Path, labels: NDArray[np.uint8]) -> None:

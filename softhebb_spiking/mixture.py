@@ -357,6 +357,8 @@ class SoftHebbMixture(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(
                 f"initial weights must have n_units={self.n_units} rows, got shape {weights.shape}."
             )
+        if not math.isfinite(np.einsum("ki,ki->", weights, weights)):
+            raise ValueError("weights are too large: the squares of their norms overflow.")
         prior = np.full(self.n_units, -math.log(self.n_units))  # numpy's depends on the processor
         if log_prior is not None:
             given = np.asarray(log_prior)

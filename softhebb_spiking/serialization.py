@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CLASSES = ("SoftHebb", "SpikingSoftHebb")
 _FORMAT = "softhebb-spiking model 1"
 MAX_COUNT = 2**62
+_OPTIONS = {"event": ("precision", "n_threads"), "lava": ("timeout_s",), "brian2": ("target",)}
 _MAX_KEY = 2**64 - 1
 
 
@@ -360,6 +361,7 @@ def restored_model(
     given = parse_json(params)
     if not isinstance(given, dict):
         raise TypeError(f"params must be an object of JSON, got {type(given).__name__}.")
+    _check_options(given)
     if given.get("random_state") is not None:
         check_integer("random_state", given["random_state"], 0, _MAX_KEY)
     model: Any = classes[class_name].from_weights(arrays["weights"], arrays["log_prior"], **given)
@@ -368,6 +370,19 @@ def restored_model(
         check_weight_scales(arrays["weight_scales"], model.n_units)
         model.weight_scales_ = arrays["weight_scales"]
     return model
+
+
+def _check_options(params: Mapping[str, Any]) -> None:
+    """Raise unless the options of the backend, which a file also chooses, are known and plain."""
+    options, known = (
+        params.get("backend_options") or {},
+        _OPTIONS.get(str(params.get("backend")), ()),
+    )
+    if not isinstance(options, dict) or set(options) - set(known):
+        raise ValueError(f"backend_options may have {', '.join(known)}, got {str(options)[:80]}.")
+    for name, value in options.items():
+        if not isinstance(value, str | float | int | None):
+            raise TypeError(f"backend_options: {name} must be a number or a name.")
 
 
 def check_array(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -333,7 +333,8 @@ def test_an_ended_caller_leaves_nothing(
     assert process.returncode != 0
     if number == signal.SIGINT:
         assert b"KeyboardInterrupt" in errors
-        assert marked(mark) == []  # gone by the time the exception reaches the user
+        # Gone by the time the exception reaches the user, but for the janitor, who sees it then.
+        assert len(marked(mark)) <= 1
     assert wait_until(lambda: not marked(mark), 15.0)
     assert wait_until(lambda: not any(path.exists() for path in segments), 5.0)
     assert list(temporary.iterdir()) == []

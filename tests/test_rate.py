@@ -496,10 +496,10 @@ def test_unfitted() -> None:
 
 
 def test_rates_that_diverge_are_refused_and_leave_the_state() -> None:
-    start = np.full((2, 3), 1e200)
+    start = np.full((2, 3), 1e150)
     model = SoftHebb.from_weights(start, learning_rate=1.0)
     with pytest.raises(FloatingPointError, match="weights diverged"), np.errstate(all="ignore"):
-        model.partial_fit(np.eye(3))
+        model.partial_fit(np.tile(np.eye(3), (10, 1)))
     np.testing.assert_array_equal(model.weights_, start)
 
 
@@ -545,6 +545,11 @@ def test_threads_predict_the_same_bits_and_blas_keeps_its_threads() -> None:
     if found[2] != "2":
         pytest.skip("BLAS has no second thread here")
     assert found == ["120", "0", "2", "True"]
+
+
+def test_weights_whose_norms_overflow_are_refused() -> None:
+    with pytest.raises(ValueError, match="too large"), np.errstate(all="ignore"):
+        SoftHebb.from_weights(np.full((2, 3), 1e155))
 
 
 def test_a_shallow_copy_learns_on_its_own() -> None:

@@ -352,6 +352,10 @@ def set_meta(**changes: Any) -> Callable[[Any], None]:
     ("change", "message"),
     [
         (set_param(temperature=10**400), "too large"),
+        (set_param(backend_options={"n_threads": 2, "progress": "x"}), "precision, n_threads, got"),
+        (set_param(backend_options={"record_to": "/x"}, backend="lava"), "may have timeout_s, got"),
+        (set_param(backend_options=[1]), "may have precision"),
+        (set_param(backend_options={"n_threads": [1]}), "n_threads must be a number or a name"),
         (set_param(nothing=1), "unexpected keyword"),
         (set_param(random_state="seed"), "random_state must be an integer"),
         (set_param(random_state=-1), "random_state must be an integer"),

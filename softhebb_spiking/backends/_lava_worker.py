@@ -5,7 +5,8 @@ ever or at exit. So all of it runs in a session of its own, which ends as a whol
 
 - The caller ends it with SIGTERM. Only Python's resource tracker ignores that signal; it outlives
   the others and then releases the shared memory that they can no longer release.
-- If the caller itself is killed, a pipe that only it holds open closes; the session ends itself.
+- If the caller itself is killed, a pipe that only it holds open closes. A janitor, forked from the
+  worker into a session of its own, waits for that and then ends the session and removes its files.
 - All of them hold the pipe on which the caller reads their output, so its end means that the last
   of them has gone.
 - Their temporary files, such as Lava's socket, lie in the directory that the caller removes.
@@ -32,6 +33,7 @@ from typing import Any
 
 _TASK, _ERROR, _RESULT = "task.pickle", "error.txt", "result.pickle"
 _GRACE_S = 5.0
+_DONE = b"."
 _POLL_S = 0.5
 _BOOTSTRAP = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
@@ -100,7 +102,9 @@ def _run_session(directory: Path, timeout_s: float, description: str) -> str:
             errors="replace",
         )
         try:
-            return _await_output(worker, started + timeout_s)
+            output = _await_output(worker, started + timeout_s)
+            os.write(held_open, _DONE)
+            return output
         except subprocess.TimeoutExpired:
             waited = time.monotonic() - started
             _end_session(worker)
@@ -150,7 +154,7 @@ def _end_session(worker: subprocess.Popen[str]) -> str:
 def main(directory: str, lifeline: int) -> None:
     """Run the task in `directory`; end with the caller, at the other end of `lifeline`."""
     tempfile.tempdir = directory
-    threading.Thread(target=_end_with_caller, args=(directory, lifeline), daemon=True).start()
+    _start_janitor(directory, lifeline)
     function, argument = pickle.loads(Path(directory, _TASK).read_bytes())
     module, _, name = function.partition(":")
     try:
@@ -197,11 +201,32 @@ def watch(directory: str, find_failure: Callable[[], str | None]) -> Iterator[No
     thread.join()
 
 
-def _end_with_caller(directory: str, lifeline: int) -> None:
-    """Wait for the caller's end of the pipe to close, then end the session."""
-    os.read(lifeline, 1)
-    with contextlib.suppress(OSError):  # models that still write would make it again
-        doomed = f"{directory}-"
-        os.rename(directory, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
-    os.killpg(os.getpid(), signal.SIGTERM)
+def _start_janitor(directory: str, lifeline: int) -> None:
+    """Fork a process that waits for the caller to go, and outlives whatever happens here."""
+    group = os.getpid()
+    if os.fork() > 0:
+        os.close(lifeline)
+        return
+    try:
+        os.setsid()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):  # the end of the session's output must not wait for this process
+            os.dup2(nowhere, number)
+        if os.read(lifeline, 1) != _DONE:
+            _end_group(group)
+            shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        os._exit(0)
+
+
+def _end_group(group: int) -> None:
+    """End all processes of a group, and wait until they have gone."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _GRACE_S
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+            while time.monotonic() < deadline:
+                time.sleep(0.02)
+                os.killpg(group, 0)
+            continue
+        return
