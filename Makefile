@@ -22,8 +22,8 @@ help:
 	@echo "make faults  inject each fault 20 times at random moments and print what came of it (an hour)"
 	@echo "make docs    build the documentation in build/docs, running its scripts, and test its code"
 	@echo "make matrix  install and run on each of Python 3.10, 3.11 and 3.12 found here"
-	@echo "make fuzz    fuzz the readers of files for an hour, with atheris in an environment of its own"
-	@echo "make mutants change the modules that all else is compared with, and count what the tests notice"
+	@echo "make fuzz    fuzz the readers of files, with atheris (half an hour or more)"
+	@echo "make mutants change the modules that all else is compared with, with mutmut, and count what tests notice (hours)"
 	@echo "make clean   remove $(VENV), caches and reports"
 	@echo "PYTHON=python3.11 make setup   chooses the interpreter (3.10, 3.11 or 3.12)"
 
@@ -62,14 +62,19 @@ docs: $(STAMP)
 matrix:
 	@$(PYTHON) benchmarks/matrix.py
 
-# In an environment of its own on top of the other, so that the tests stay what they are.
-fuzz: $(STAMP)
-	@test -e build/fuzz-venv/bin/python || $(BIN)/python -m venv build/fuzz-venv
-	@$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' > build/fuzz-venv/lib/python$(VERSION)/site-packages/project.pth
-	@build/fuzz-venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps atheris==3.0.0
-	build/fuzz-venv/bin/python tests/fuzz/run.py --reader all --executions 120000 --seconds 300 --seed 0
-mutants: $(STAMP)
-	@$(BIN)/python benchmarks/mutants.py
+# Tools that are needed for nothing else go into an environment of their own, on top of the other.
+TOOLS := build/tools
+$(TOOLS)/bin/python: $(STAMP)
+	@$(BIN)/python -m venv $(TOOLS)
+	@$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' \
+	    > $(TOOLS)/lib/python$(VERSION)/site-packages/project.pth
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: atheris==3.0.0 mutmut==3.8.1
+
+fuzz: $(TOOLS)/bin/python
+	@$(TOOLS)/bin/python tests/fuzz/run.py --reader all --executions 120000 --seconds 300 --seed 0
+
+mutants: $(TOOLS)/bin/python
+	@$(TOOLS)/bin/python benchmarks/mutants.py
 
 clean:
 	rm -rf $(VENV) build dist docs/auto_* docs/sg_* *.egg-info verify-report .mypy_cache .pytest_cache .ruff_cache .hypothesis
