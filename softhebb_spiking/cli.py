@@ -33,6 +33,7 @@ FAILED = 1
 USAGE_ERROR = 2
 INTERRUPTED = 128 + signal.SIGINT  # as shells say it
 TERMINATED = 128 + signal.SIGTERM
+_SAFE_PATH = "PYTHONSAFEPATH"
 _AGAIN_S = 0.05
 EXIT_CODES = (
     "Exit status: 0 done; 1 a check or a task failed, a plan does not fit its chip, or nobody "
@@ -102,10 +103,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; user errors are one line on stderr and exit status 2."""
-    # Processes that libraries start would look for modules in the folder where the command runs.
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
-        with _ending_on_signals():
+        with _ending_on_signals(), _safe_path():
             status = _run()
             sys.stdout.flush()
     except BrokenPipeError:  # as with `| head`, which has read enough
@@ -134,6 +133,18 @@ def _run() -> int:
     if status == INTERRUPTED:  # typer's own reading of Ctrl-C
         raise KeyboardInterrupt
     return status or 0
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Let processes that libraries start not look for modules in the folder where one works."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = before or "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
 
 
 @contextlib.contextmanager

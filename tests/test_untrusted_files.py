@@ -480,6 +480,27 @@ def test_lists_of_parts(sizes: Any, tmp_path: Path) -> None:
     assert READERS["parts"].outcome(parts, tmp_path) == "refused"
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 always looks there")
+def test_workers_of_a_command_import_nothing_from_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_text(
+        "samples = 50\nseeds = 2\n[fixed]\nn_units = 3\nn_steps = 5\n"
+    )
+    for name in ("joblib", "multiprocessing", "numpy", "json"):
+        (tmp_path / f"{name}.py").write_text("from pathlib import Path; Path('ran').touch()")
+    command = Path(sys.executable).with_name("softhebb-spiking")
+    done = subprocess.run(
+        [str(command), "sweep", "spec.toml", "--output", "results", "--jobs", "2"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 2), (2**32 - 1, 2**32 - 1, 0), (2**31, 3, 2)])
 def test_images_without_pixels_or_with_too_many_are_refused(
     shape: tuple[int, ...], tmp_path: Path
