@@ -564,8 +564,9 @@ def test_images_of_two_sizes_are_refused(tmp_path: Path) -> None:
     shape = (4, 2, 2)
     header = struct.pack(">HBB3I", 0, 8, 3, *shape)
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(header + bytes(16))
-    with pytest.raises(ValueError, match="do not go with test images"):
+    with pytest.raises(ValueError, match="do not go with test images") as caught:
         load_dataset("mnist", root=tmp_path)
+    assert str(tmp_path) in str(caught.value)
     assert len(IDX) == 4
 
 
@@ -600,6 +601,19 @@ def test_texts_of_claims_stay_in_their_cells(text: Any, tmp_path: Path) -> None:
 
     parts = changed_json("claims", "json:file", plant)
     assert READERS["claims"].outcome(parts, tmp_path) == "refused"
+
+
+@pytest.mark.parametrize("name", ["mean", "computing_s", "noise"])
+def test_claims_without_their_numbers_are_refused(name: str, tmp_path: Path) -> None:
+    def plant(value: Any) -> None:
+        measure = value["claims"][0]["measures"][0]
+        for place in (measure, value, value["seconds_of_a_seed"]):
+            if name in place:
+                place[name] = None
+
+    assert READERS["claims"].outcome(changed_json("claims", "json:file", plant), tmp_path) == (
+        "refused"
+    )
 
 
 def test_json_is_strict() -> None:
