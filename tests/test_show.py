@@ -455,6 +455,26 @@ def test_only_this_machine_is_listened_to(served):
         socket.create_connection(("127.0.0.2", served.port), timeout=2).close()
 
 
+def test_the_hundred_and_first_connection_is_ended_and_room_comes_back(served):
+    """More would take the file descriptors of the process, which then accepts for ever."""
+    held = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(100)]
+    try:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", served.port), timeout=10) as late:
+                assert late.recv(1) == b""
+    finally:
+        for one in held:
+            one.close()
+    deadline = time.monotonic() + 10.0
+    while True:
+        try:
+            assert served.ask("GET", "/facts")[0] == 200
+            return
+        except (ConnectionError, http.client.HTTPException):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_cleanly_with_a_connection_open(model_file, number):
     running = Served(model_file, "--steps", 5)

@@ -45,6 +45,7 @@ _BYTES_BESIDES = 1024
 _READ_AT_MOST = 1 << 20
 _BODY_TIMEOUT_S = 10.0
 _IDLE_TIMEOUT_S = 30.0
+_MOST_CONNECTIONS = 100
 _LONGEST_PAGE_NAME = 64
 
 
@@ -200,6 +201,16 @@ def make_application(stage: Stage, port: int) -> Application:
     )
 
 
+class _Server(HTTPServer):
+    """A server that hangs up at once on those who come when it has many connections."""
+
+    def handle_stream(self, stream: Any, address: Any) -> None:
+        if len(self._connections) < _MOST_CONNECTIONS:
+            super().handle_stream(stream, address)
+        else:
+            stream.close()
+
+
 def claim_port(port: int) -> socket.socket:
     """Return a socket that listens on this machine's own address only.
 
@@ -246,7 +257,7 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     application = make_application(stage, port)
-    server = HTTPServer(
+    server = _Server(
         application,
         max_body_size=_READ_AT_MOST,
         body_timeout=_BODY_TIMEOUT_S,
