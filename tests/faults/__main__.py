@@ -93,7 +93,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [f"| fault | {' | '.join(COLUMNS)} | median s |", f"|---|{'---|' * 5}"]
     for row in rows:
         counts = " | ".join(str(row[name]) for name in COLUMNS)
-        lines.append(f"| {row['fault']} | {counts} | {row.get('median_s', '')} |")
+        name = row["fault"].replace("__init__", "`__init__`")
+        lines.append(f"| {name} | {counts} | {row.get('median_s', '')} |")
     totals = " | ".join(f"**{sum(row[name] for row in rows)}**" for name in COLUMNS)
     lines.append(f"| **all {len(rows)}** | {totals} | |")
     missing = [name for name in order if name not in {row["fault"] for row in rows}]
