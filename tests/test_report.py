@@ -4,10 +4,12 @@ import builtins
 import json
 import os
 import re
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from softhebb_spiking import SpikingSoftHebb, load_dataset, plots
+from softhebb_spiking import SpikingSoftHebb, _pages, load_dataset, plots, serialization
 from softhebb_spiking.backends import event
 from softhebb_spiking.theory import cross_entropy
 from softhebb_spiking.verification import Verification, figures, report, verify
@@ -235,10 +237,10 @@ def test_folder_that_cannot_be_is_named(found: Verification, tmp_path: Path) -> 
 def test_folder_without_permission_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(**_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(PermissionError, match=f"{re.escape(str(tmp_path))}: Permission denied"):
         report.check_writable(tmp_path)
 
@@ -265,18 +267,16 @@ def test_failure_leaves_the_old_report_whole(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    write_text = Path.write_text
-
-    def fill_up(path: Path, text: str, **given: Any) -> int:
-        if "html" in path.name:
-            write_text(path, text[:100], **given)
-            fail()
-        return write_text(path, text, **given)
+    @contextmanager
+    def fill_up(target: Path) -> Iterator[Any]:
+        """Let the second file be the one for which there is no room."""
+        with serialization.scratch_file(target) as file:
+            yield SimpleNamespace(write=fail) if "html" in target.name else file
 
     places = {
         "figures": (report, "figures", fail),
         "json": (json, "dumps", fail),
-        "write": (Path, "write_text", fill_up),
+        "write": (_pages, "scratch_file", fill_up),
         "replace": (os, "replace", fail),
     }
     monkeypatch.setattr(*places[culprit])
