@@ -26,7 +26,7 @@ ROUNDINGS = ("per_synapse", "shared")
 # Far beyond what means anything, and such that nothing overflows or takes all memory.
 MIN_TEMPERATURE = 1e-9
 _MAX_STEPS = 1_000_000
-_SHORTEST_TAU, _LONGEST_TAU = 1e-6, 1e6  # in time steps
+_SHORTEST_TAU, _LONGEST_TAU = 1e-12, 1e6  # in time steps
 _LEARNING_STEPS = {"per_synapse": 2.0**-7, "shared": 2.0**-5}
 
 
