@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from joblib import Parallel, delayed
@@ -84,7 +85,8 @@ def _parallel(
         pre_dispatch=n_jobs,
         batch_size=1,
         return_as="generator_unordered",
-        initializer=_die_with_parent,  # of those, too, that never get anything to do
+        # Of those, too, that never get anything to do.
+        initializer=partial(_die_with_parent, os.getpid()),
     )
     found: Iterator[tuple[TaskT, FoundT]] = executor(
         delayed(_in_worker)(work, task) for task in tasks
@@ -96,9 +98,11 @@ def _in_worker(work: Callable[[TaskT], FoundT], task: TaskT) -> tuple[TaskT, Fou
     return task, work(task)
 
 
-def _die_with_parent() -> None:
-    """Watch the process that started this one: if it is killed, no one else ends its workers."""
-    parent = os.getppid()
+def _die_with_parent(parent: int) -> None:
+    """Watch the process that started this one: if it is killed, no one else ends its workers.
+
+    It may have been killed before this begins; so it has to say itself which one it is.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:

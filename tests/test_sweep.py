@@ -247,6 +247,12 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
     assert without_times(rows) == without_times(run_sweep(sweep, tmp_path / "whole"))
 
 
+def test_a_worker_whose_parent_is_gone_before_it_begins_ends() -> None:
+    command = "import time; from softhebb_spiking._workers import _die_with_parent; "
+    command += "_die_with_parent(2**22 + 1); time.sleep(60)"
+    assert subprocess.run([sys.executable, "-c", command], timeout=50, check=False).returncode == 1
+
+
 @pytest.mark.slow
 def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     spec, folder = written(tmp_path, LONG), tmp_path / "killed"
