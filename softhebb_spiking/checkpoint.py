@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from softhebb_spiking._untrusted import parse_json, read_tensors
 from softhebb_spiking.serialization import MAX_COUNT, check_array, check_weight_scales, write_whole
-from softhebb_spiking.validation import check_integer, check_real
+from softhebb_spiking.validation import MAX_KEY, check_integer, check_real
 
 _FORMAT = "softhebb-spiking checkpoint 1"
 
@@ -162,7 +162,7 @@ def _check_record(found: TrainingRecord) -> None:
         raise TypeError("what the training consists of must be an object of JSON")
     for name, value in zip(("epoch", "sample"), found.position, strict=True):
         check_integer(name, value, 0)
-    check_integer("key", found.key, 0, 2**64 - 1)
+    check_integer("key", found.key, 0, MAX_KEY)
     state = dict(found.state)
     weights = np.asarray(state.pop("weights_"))
     n_units, n_features = found.training["parameter n_units"], math.prod(weights.shape[1:])

@@ -14,7 +14,7 @@ import numpy as np
 from softhebb_spiking._untrusted import EXPANSION, parse_json, read_npz
 from softhebb_spiking.params import PROBES, NetworkParams, Run, RunResult
 from softhebb_spiking.serialization import write_whole
-from softhebb_spiking.validation import FloatArray, IntArray, check_integer
+from softhebb_spiking.validation import MAX_KEY, FloatArray, IntArray, check_integer
 
 if TYPE_CHECKING:
     import neo
@@ -227,7 +227,7 @@ def _header_of(path: str | Path, text: Any) -> dict[str, Any]:
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         params = NetworkParams(**header["params"])
-        check_integer("seed", header["seed"], 0, 2**64 - 1)
+        check_integer("seed", header["seed"], 0, MAX_KEY)
         if not isinstance(header["backend"], str):
             raise TypeError(f"backend must be a name, got {header['backend']!r}")
     except (AttributeError, OverflowError, TypeError, ValueError) as error:

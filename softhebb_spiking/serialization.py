@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from softhebb_spiking._untrusted import parse_json, read_tensors
-from softhebb_spiking.validation import check_integer
+from softhebb_spiking.validation import MAX_KEY, check_integer
 
 if TYPE_CHECKING:
     from softhebb_spiking.mixture import SoftHebbMixture
@@ -28,7 +28,6 @@ CLASSES = ("SoftHebb", "SpikingSoftHebb")
 _FORMAT = "softhebb-spiking model 1"
 MAX_COUNT = 2**62
 _OPTIONS = {"event": ("precision", "n_threads"), "lava": ("timeout_s",), "brian2": ("target",)}
-_MAX_KEY = 2**64 - 1
 
 
 def save_model(model: SoftHebbMixture, path: str | Path) -> None:
@@ -363,7 +362,7 @@ def restored_model(
         raise TypeError(f"params must be an object of JSON, got {type(given).__name__}.")
     _check_options(given)
     if given.get("random_state") is not None:
-        check_integer("random_state", given["random_state"], 0, _MAX_KEY)
+        check_integer("random_state", given["random_state"], 0, MAX_KEY)
     model: Any = classes[class_name].from_weights(arrays["weights"], arrays["log_prior"], **given)
     model.n_samples_seen_ = check_integer("n_samples_seen", n_samples_seen, 0, MAX_COUNT)
     if "weight_scales" in arrays:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+MAX_KEY = 2**64 - 1  # seeds and keys of random numbers have 64 bits
 
 
 def check_integer(name: str, value: object, low: int, high: int | None = None) -> int:
@@ -246,4 +247,4 @@ def as_generator(random_state: object) -> np.random.Generator:
         return np.random.default_rng(int(random_state.randint(0, 2**31)))
     if random_state is None:
         return np.random.default_rng()
-    return np.random.default_rng(check_integer("random_state", random_state, 0, 2**64 - 1))
+    return np.random.default_rng(check_integer("random_state", random_state, 0, MAX_KEY))

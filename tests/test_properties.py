@@ -415,10 +415,9 @@ def test_what_overshot_is_saved_and_loaded(tmp_path: Path) -> None:
 
 # --- rungs ---------------------------------------------------------------------------------------
 
-clamped_networks: dict[str, Any] = {
-    "inhibition": inhibitions,
-    "n_units": sizes,
-    "n_features": sizes,
+roundings = st.sampled_from(["per_synapse", "shared"])
+small_layers: dict[str, Any] = {"inhibition": inhibitions, "n_units": sizes, "n_features": sizes}
+clamped_networks: dict[str, Any] = small_layers | {
     "n_steps": st.integers(1, 20),
     "settle_steps": st.integers(0, 6),
     "temperature": st.sampled_from([0.02, 0.1, 1.0]),
@@ -476,14 +475,11 @@ def test_drives_below_zero_decay_as_others_do(
 
 
 @examples(60)
-@given(seed=seeds, inhibition=inhibitions, n_units=sizes, n_features=sizes,
-       rounding=st.sampled_from(["per_synapse", "shared"]))  # fmt: skip
+@given(seed=seeds, rounding=roundings, changes=st.fixed_dictionaries(small_layers))
 def test_free_events_in_integers_are_the_integer_oracle(
-    clamped_run: MakeRun, free: MakeRun, seed: int, inhibition: str, n_units: int,
-    n_features: int, rounding: str,
-) -> None:  # fmt: skip
-    run = clamped_run(seed, n_samples=2, n_units=n_units, n_features=n_features,
-                      inhibition=inhibition, settle_steps=2)  # fmt: skip
+    clamped_run: MakeRun, free: MakeRun, seed: int, rounding: str, changes: dict[str, Any]
+) -> None:
+    run = clamped_run(seed, n_samples=2, settle_steps=2, **changes)
     run = free(run, fixed=FixedPointParams(rounding=rounding), seed=seed)
     fixed = fixed_network_of(run)
     result, expected = event.simulate(run), run_oracle(run, fixed)
@@ -513,16 +509,13 @@ def test_clamped_events_are_what_lava_does(
 @pytest.mark.lava
 @pytest.mark.slow
 @examples(4)
-@given(seed=seeds, n_units=sizes, n_features=sizes, inhibition=inhibitions,
-       rounding=st.sampled_from(["per_synapse", "shared"]))  # fmt: skip
+@given(seed=seeds, rounding=roundings, changes=st.fixed_dictionaries(small_layers))
 def test_free_events_in_integers_are_what_lava_does(
-    clamped_run: MakeRun, free: MakeRun, seed: int, n_units: int, n_features: int,
-    inhibition: str, rounding: str,
-) -> None:  # fmt: skip
+    clamped_run: MakeRun, free: MakeRun, seed: int, rounding: str, changes: dict[str, Any]
+) -> None:
     from softhebb_spiking.backends import lava
 
-    run = clamped_run(seed, n_samples=2, n_units=n_units, n_features=n_features,
-                      inhibition=inhibition, settle_steps=2)  # fmt: skip
+    run = clamped_run(seed, n_samples=2, settle_steps=2, **changes)
     run = free(run, fixed=FixedPointParams(rounding=rounding), seed=seed)
     one, other = event.simulate(run), lava.simulate(run)
     for name in ("weights", "log_prior", "spike_counts", "input_spikes", "output_spikes"):

@@ -17,7 +17,7 @@ from softhebb_spiking.data import DATASETS
 from softhebb_spiking.evaluation import READOUTS
 from softhebb_spiking.rate import SoftHebb
 from softhebb_spiking.spiking import BACKENDS, SpikingSoftHebb
-from softhebb_spiking.validation import check_choice, check_integer
+from softhebb_spiking.validation import MAX_KEY, check_choice, check_integer
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,7 +38,6 @@ _KEYS = (
     "grid",
 )
 _MAX_TASKS = 100_000
-_MAX_SEED = 2**64 - 1
 _DEFAULT_HELD_OUT = {"digits": 300}
 _HELD_OUT_OF_IMAGES = 10_000
 
@@ -243,7 +242,7 @@ def _seeds(value: Any) -> list[int]:
         else list(range(check_integer("seeds", value, 1, _MAX_TASKS)))
     )
     for seed in seeds:
-        check_integer("seeds", seed, 0, _MAX_SEED)
+        check_integer("seeds", seed, 0, MAX_KEY)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be a number of seeds or a list of different ones: {value!r}.")
     return seeds
